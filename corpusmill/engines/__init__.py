@@ -1,0 +1,61 @@
+"""Two engines behind one interface with two verbs: run a task per part, and run a SQL statement over named datasets.
+
+    local   a process pool, and DuckDB. The default: no Java, seconds to start
+    spark   the same tasks in Spark's Python workers, the same SQL statements in Spark SQL
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from corpusmill.errors import InputError
+from corpusmill.storage import Folder
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Parquet files of one folder, all of one schema, under one name in SQL."""
+
+    folder: Folder
+    names: tuple[str, ...]
+    schema: pa.Schema
+
+
+Task = Callable[[Any], dict[str, Any]]
+
+
+class Engine(Protocol):
+    name: str
+
+    def run_tasks(self, task: Task, arguments: Sequence[Any], on_done: Callable[[dict[str, Any]], None]) -> None:
+        """Call `task` once for each of `arguments`, in any order, anywhere; `on_done` gets each result, in this process.
+
+        Both must be picklable. A task may be run more than once (a lost worker, speculation), so it writes its output
+        whole or not at all, and the same bytes each time.
+        """
+        ...
+
+    def query(self, sql: str, datasets: Mapping[str, Dataset]) -> pa.Table:
+        """The answer of one SQL statement in the dialect that both engines share."""
+        ...
+
+    def close(self) -> None: ...
+
+
+def make_engine(name: str = "local", workers: int = 0, folder: Folder | None = None) -> Engine:
+    """The engine of that name. `workers` 0 means one per core; spark takes its number from spark-submit."""
+    if name == "local":
+        from corpusmill.engines.local_engine import LocalEngine
+
+        shared = folder is None or "memory" not in folder.fs.protocol  # another process has another memory
+        return LocalEngine((workers or len(os.sched_getaffinity(0))) if shared else 1)
+    if name == "spark":
+        from corpusmill.engines.spark_engine import SparkEngine
+
+        return SparkEngine(workers)
+    raise InputError(f"no engine named {name!r}; expected local or spark")

@@ -1,0 +1,256 @@
+"""The recipe: one TOML file that says everything about a corpus and a model.
+
+It becomes frozen models once, here at the edge; code below takes values. An error names the file, the key, the value
+and the nearest right one. Defaults live in the models and nowhere else.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from corpusmill.errors import InputError
+
+STAGES = ("clean", "dedup", "tokenize", "train", "evaluate", "export")
+"""The order in which stages run. ingest is the first half of clean: pages flow from one to the other in memory."""
+
+PositiveInt = Annotated[int, Field(gt=0)]
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Ingest(Section):
+    """What counts as a page."""
+
+    max_page_bytes: PositiveInt = 10_000_000
+    """Larger bodies are dropped as too_large: they are dumps, and cost minutes of extraction."""
+    batch_pages: PositiveInt = 256
+    batch_bytes: PositiveInt = 16_000_000
+    """A batch is closed by whichever of the two comes first; output does not depend on either."""
+
+
+class Url(Section):
+    """Rules on the address alone: the cheapest test there is."""
+
+    banned_hosts: tuple[str, ...] = ()
+    """Hosts, their subdomains included."""
+    banned_words: tuple[str, ...] = ()
+    """Whole words of the decoded URL, upper and lower case alike."""
+
+
+class Extract(Section):
+    engine: Literal["trafilatura", "resiliparse"] = "trafilatura"
+    screen: bool = True
+    """Guess the language on a cheap extraction first, and spend trafilatura only on pages in a wanted one."""
+
+
+class Language(Section):
+    identifier: Literal["lid.176", "resiliparse"] = "lid.176"
+    model: str | None = None
+    """Path of the fastText model; without it the cache is looked in (`corpusmill fetch lid.176`)."""
+    wanted: dict[str, Share] = Field(default_factory=lambda: {"en": 0.65})
+    """Language code to least score. Empty keeps every language. FineWeb keeps English above 0.65."""
+
+
+class Component(BaseModel):
+    """A rule or an editor: `use` names it (or any class, as "package.module:Class"), the other keys are its settings."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    use: str
+    name: str | None = None
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return dict(self.model_extra or {})
+
+
+class Clean(Section):
+    dropped_text: Literal["none", "sample", "all"] = "sample"
+    """Whether the text of dropped pages is kept for reading: no, for about one in sixteen, or for all."""
+    url: Url = Url()
+    extract: Extract = Extract()
+    language: Language = Language()
+    editors: tuple[Component, ...] = (Component(use="ftfy"),)
+    rules: tuple[Component, ...] = (Component(use="gopher_quality"),)
+
+
+class Dedup(Section):
+    """MinHash LSH. The defaults are FineWeb's: 5-word shingles, 14 bands of 8."""
+
+    shingle_words: PositiveInt = 5
+    bands: PositiveInt = 14
+    rows: PositiveInt = 8
+    seed: int = 1
+    verify: Share = 0.65
+    """Candidates whose signatures agree in a smaller share of places are not duplicates. 0 turns verification off."""
+    survivor: Literal["longest", "earliest", "latest"] = "longest"
+
+
+class Tokenize(Section):
+    vocab_size: Annotated[int, Field(ge=260, le=1 << 20)] = 32_000
+    tokenizer: str | None = None
+    """A folder or tokenizer.json to use instead of training one."""
+    sample_bytes: PositiveInt = 200_000_000
+    """Text that the tokenizer is trained on, spread evenly over the corpus."""
+    tokens_per_shard: PositiveInt = 64_000_000
+    heldout_permille: Annotated[int, Field(ge=0, lt=1000)] = 5
+    """Thousandths of the sites kept out of training, whole sites at a time."""
+
+
+class Model(Section):
+    """A Llama-architecture model (transformers' LlamaForCausalLM), from a config."""
+
+    hidden_size: PositiveInt = 256
+    intermediate_size: PositiveInt = 688
+    num_layers: PositiveInt = 4
+    num_heads: PositiveInt = 4
+    num_kv_heads: PositiveInt = 4
+    rope_theta: float = 10_000.0
+    tie_embeddings: bool = True
+    initializer_range: float = 0.02
+
+
+class Train(Section):
+    model: Model = Model()
+    sequence_length: PositiveInt = 256
+    batch_size: PositiveInt = 16
+    """Sequences in a global batch, over all ranks; the same batches come out for any number of ranks."""
+    micro_batch_size: PositiveInt = 8
+    steps: PositiveInt = 100
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    warmup_steps: Annotated[int, Field(ge=0)] = 10
+    min_learning_rate_share: Share = 0.1
+    weight_decay: Annotated[float, Field(ge=0)] = 0.1
+    beta2: Share = 0.95
+    gradient_clipping: Annotated[float, Field(gt=0)] = 1.0
+    seed: int = 0
+    precision: Literal["fp32", "bf16"] = "fp32"
+    ranks: PositiveInt = 1
+    """Processes that `corpusmill train` starts on this machine. `deepspeed train/run.py` takes its own number."""
+    checkpoint_every: PositiveInt = 50
+    keep_checkpoints: PositiveInt = 2
+    deepspeed: str | None = None
+    """A DeepSpeed JSON file; without it the packaged recipes/deepspeed.json (ZeRO 1)."""
+
+
+class Evaluate(Section):
+    batch_size: PositiveInt = 16
+    max_tokens: PositiveInt = 1_000_000
+    """Held-out tokens scored at most."""
+
+
+class Recipe(Section):
+    name: str = "corpus"
+    seed: int = 0
+    stages: tuple[Literal["clean", "dedup", "tokenize", "train", "evaluate", "export"], ...] = (
+        "clean",
+        "dedup",
+        "tokenize",
+    )
+    ingest: Ingest = Ingest()
+    clean: Clean = Clean()
+    dedup: Dedup = Dedup()
+    tokenize: Tokenize = Tokenize()
+    train: Train = Train()
+    evaluate: Evaluate = Evaluate()
+
+
+def load_recipe(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe from a TOML file, or by the name of a packaged one (`english`, `sample`).
+
+    `overrides` are `key=value` pairs with dotted keys and TOML values, as given to `--set`; they win over the file.
+    """
+    name, text = _find(source)
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as e:
+        raise InputError(f"{name}: not valid TOML: {e}") from e
+    for pair in overrides:
+        _override(values, pair)
+    return parse_recipe(values, name)
+
+
+def parse_recipe(values: Mapping[str, Any], name: str = "recipe") -> Recipe:
+    try:
+        recipe = Recipe.model_validate(_tuples(values))
+    except ValidationError as e:
+        raise InputError("\n".join(_sentence(name, values, error) for error in e.errors())) from e
+    return recipe
+
+
+def nearest(word: str, words: Sequence[str]) -> str:
+    """`; did you mean 'x'?`, or the choices if nothing is near."""
+    close = difflib.get_close_matches(word, words, n=1, cutoff=0.6)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f"; expected one of {', '.join(sorted(words))}" if words else ""
+
+
+def _find(source: str | Path) -> tuple[str, str]:
+    path = Path(source)
+    if path.is_file():
+        try:
+            return str(source), path.read_text(encoding="utf-8")
+        except UnicodeDecodeError as e:
+            raise InputError(f"{source}: a recipe is UTF-8 text, and this file is not ({e.reason})") from e
+    packaged = resources.files("corpusmill.recipes")
+    names = sorted(f.name.removesuffix(".toml") for f in packaged.iterdir() if f.name.endswith(".toml"))
+    if str(source) in names:
+        return f"{source}.toml", (packaged / f"{source}.toml").read_text(encoding="utf-8")
+    raise InputError(f"{source}: no such recipe file, and no packaged recipe of that name{nearest(str(source), names)}")
+
+
+def _override(values: dict[str, Any], pair: str) -> None:
+    key, sep, raw = pair.partition("=")
+    if not sep or not key.strip():
+        raise InputError(f"--set {pair}: expected key=value, for example --set dedup.bands=20")
+    *path, last = key.strip().split(".")
+    for step in path:
+        values = values.setdefault(step, {})
+        if not isinstance(values, dict):
+            raise InputError(f"--set {pair}: {step!r} is not a table; lists are set whole")
+    values[last] = _toml_value(raw.strip())
+
+
+def _toml_value(raw: str) -> Any:
+    try:
+        return tomllib.loads(f"v = {raw}")["v"]
+    except tomllib.TOMLDecodeError:
+        return raw  # a bare word is a string: --set clean.language.model=/models/lid.176.ftz
+
+
+def _tuples(value: Any) -> Any:
+    """Lists to tuples all the way down: strict models take no list where a tuple is declared."""
+    if isinstance(value, Mapping):
+        return {k: _tuples(v) for k, v in value.items()}
+    return tuple(_tuples(v) for v in value) if isinstance(value, (list, tuple)) else value
+
+
+def _sentence(name: str, values: Mapping[str, Any], error: Any) -> str:
+    where = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in error["loc"]).lstrip(".")
+    if error["type"] == "extra_forbidden":
+        *parents, key = error["loc"]
+        return f"{name}: {where}: no such key{nearest(str(key), _keys_at(parents))}"
+    found = "" if error["type"] == "missing" else f"found {error['input']!r}: "
+    return f"{name}: {where}: {found}{error['msg'][0].lower()}{error['msg'][1:]}"
+
+
+def _keys_at(path: Sequence[Any]) -> list[str]:
+    """The keys that the table at `path` may have."""
+    model: Any = Recipe
+    for step in path:
+        field = model.model_fields.get(step) if isinstance(model, type) and issubclass(model, BaseModel) else None
+        if field is None:
+            return []
+        model = field.annotation
+    return list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []

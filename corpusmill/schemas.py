@@ -1,0 +1,169 @@
+"""The columns that stages hand to each other, and the version of each file format.
+
+Columns are only ever appended. A reader takes the current version and the one before: `conform` adds columns that an
+older file lacks as nulls, and refuses a newer file by name.
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from corpusmill.errors import DamagedError
+
+FORMAT_VERSION = 1
+"""Version of the run folder: Parquet parts, records and manifests. Shards carry it too."""
+
+OLDEST_READABLE_VERSION = 1
+"""The oldest version this code reads. It trails FORMAT_VERSION by one once there are two."""
+
+VERSION_KEY = b"corpusmill.format"
+
+ADDRESS_STRIDE = 4294967296
+"""A document's address is `part * 2**32 + row`, one BIGINT. Written out, since `5 << 32` is silently 5 in Spark SQL."""
+
+MEASURES: pa.StructType = pa.struct(
+    [
+        ("chars", pa.int32()),
+        ("words", pa.int32()),
+        ("non_symbol_words", pa.int32()),
+        ("non_symbol_word_chars", pa.int32()),
+        ("alpha_words", pa.int32()),
+        ("stop_words", pa.int32()),
+        ("hashes", pa.int32()),
+        ("ellipses", pa.int32()),
+        ("lines", pa.int32()),
+        ("bullet_lines", pa.int32()),
+        ("ellipsis_lines", pa.int32()),
+        ("terminal_lines", pa.int32()),
+        ("short_lines", pa.int32()),
+        ("duplicate_lines", pa.int32()),
+        ("line_chars", pa.int32()),
+        ("duplicate_line_chars", pa.int32()),
+        ("mean_word_chars", pa.float64()),
+        ("hash_ratio", pa.float64()),
+        ("ellipsis_ratio", pa.float64()),
+        ("bullet_line_ratio", pa.float64()),
+        ("ellipsis_line_ratio", pa.float64()),
+        ("alpha_word_ratio", pa.float64()),
+        ("terminal_line_ratio", pa.float64()),
+        ("short_line_ratio", pa.float64()),
+        ("duplicate_line_ratio", pa.float64()),
+        ("duplicate_line_char_ratio", pa.float64()),
+    ]
+)
+"""Counts are int32. Ratios are float64 formed from counts: float32(5/50) > 0.1 gives another verdict at the bound.
+What each counts is said in clean/text_measures.py, which computes them."""
+
+_WHERE_FROM = [
+    ("id", pa.string()),  # WARC-Record-ID without <>, else file:offset
+    ("url", pa.string()),
+    ("host", pa.string()),
+    ("warc_file", pa.string()),  # as the input was named
+    ("warc_offset", pa.int64()),  # of the record's member, in bytes
+    ("offset_kind", pa.string()),  # member | uncompressed (whole-file gzip has no members to seek to)
+    ("warc_length", pa.int64()),  # bytes from this record's start to the next one's
+    ("payload_digest", pa.string()),
+    ("fetched_at", pa.timestamp("us", tz="UTC")),
+    ("status", pa.int16()),
+    ("content_type", pa.string()),
+]
+
+_JUDGED = [
+    ("drop_reason", pa.string()),  # null while the row is kept
+    ("drop_detail", pa.string()),  # what was found: the status, the language, the word
+    ("drop_stage", pa.string()),  # ingest | clean
+]
+
+PAGES = pa.schema(
+    [*_WHERE_FROM, ("http_charset", pa.string()), ("body", pa.large_binary()), *_JUDGED],
+    metadata={VERSION_KEY: str(FORMAT_VERSION).encode()},
+)
+"""What ingest yields: one row per record it was given that is a page or should have been one."""
+
+_TEXT = [
+    ("charset", pa.string()),
+    ("extractor", pa.string()),
+    ("title", pa.string()),
+    ("author", pa.string()),
+    ("date", pa.string()),
+    ("text", pa.large_string()),
+    ("language", pa.string()),
+    ("language_score", pa.float64()),
+    ("measures", MEASURES),
+]
+
+DOCUMENTS = pa.schema([*_WHERE_FROM, *_TEXT], metadata={VERSION_KEY: str(FORMAT_VERSION).encode()})
+DROPPED = pa.schema([*_WHERE_FROM, *_TEXT, *_JUDGED], metadata={VERSION_KEY: str(FORMAT_VERSION).encode()})
+
+REMOVED = pa.schema(
+    [
+        ("address", pa.int64()),
+        ("id", pa.string()),
+        ("url", pa.string()),
+        ("why", pa.string()),  # near_duplicate
+        ("cluster", pa.int64()),  # smallest address of the cluster
+        ("representative", pa.int64()),  # address of the survivor
+        ("representative_id", pa.string()),
+        ("similarity", pa.float64()),  # share of equal minima with the directly matched neighbour
+        ("matched", pa.int64()),  # address of that neighbour
+        ("text_bytes", pa.int64()),
+    ],
+    metadata={VERSION_KEY: str(FORMAT_VERSION).encode()},
+)
+
+CUTS = pa.schema(
+    [("address", pa.int64()), ("start", pa.int64()), ("end", pa.int64()), ("why", pa.string())],
+    metadata={VERSION_KEY: str(FORMAT_VERSION).encode()},
+)
+"""Spans of a document's UTF-8 bytes, [start, end), left out when tokens are made."""
+
+SHARD_DOCS = pa.schema(
+    [
+        ("address", pa.int64()),
+        ("id", pa.string()),
+        ("url", pa.string()),
+        ("host", pa.string()),
+        ("warc_file", pa.string()),
+        ("warc_offset", pa.int64()),
+        ("offset_kind", pa.string()),
+        ("warc_length", pa.int64()),
+        ("language", pa.string()),
+        ("measures", MEASURES),
+        ("text_bytes", pa.int64()),
+        ("token_start", pa.int64()),  # of its first token, within the shard
+        ("num_tokens", pa.int64()),  # the closing end-of-text token included
+    ],
+    metadata={VERSION_KEY: str(FORMAT_VERSION).encode()},
+)
+"""The sidecar of a shard: row i tells where row i of `shard-NNNNN.arrow` came from."""
+
+
+def shard_schema(token_type: pa.DataType) -> pa.Schema:
+    """A shard: one row per document, its tokens in the smallest type that holds the vocabulary."""
+    return pa.schema(
+        [pa.field("tokens", pa.large_list(pa.field("item", token_type, nullable=False)), nullable=False)],
+        metadata={VERSION_KEY: str(FORMAT_VERSION).encode()},
+    )
+
+
+def token_type_for(vocab_size: int) -> pa.DataType:
+    return pa.uint16() if vocab_size <= 1 << 16 else pa.uint32()
+
+
+def check_version(found: int | str | bytes | None, what: str) -> None:
+    """Refuse, by name, a file that this code cannot read."""
+    version = int(found) if found is not None else -1
+    if not OLDEST_READABLE_VERSION <= version <= FORMAT_VERSION:
+        raise DamagedError(
+            f"{what} has format version {version if version >= 0 else 'unknown'}; this Corpusmill reads "
+            f"{OLDEST_READABLE_VERSION} to {FORMAT_VERSION}. Use the version that wrote it, or make it again"
+        )
+
+
+def conform(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """Give `batch` exactly the columns of `schema`, in order; those it lacks become null."""
+    columns = [
+        batch.column(f.name).cast(f.type) if f.name in batch.schema.names else pa.nulls(batch.num_rows, f.type)
+        for f in schema
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)

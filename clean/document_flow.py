@@ -1,0 +1,109 @@
+"""Pages to judged documents: one plain function over record batches, the same under every engine and in a test."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from corpusmill.clean.components import Judge, make_editors, make_rules
+from corpusmill.clean.editors import Editor
+from corpusmill.clean.languages import Identifier, make_identifier
+from corpusmill.clean.page_text import Extractor, extract
+from corpusmill.clean.text_measures import measure
+from corpusmill.clean.url_rules import UrlFilter
+from corpusmill.columns import with_columns
+from corpusmill.recipe import Clean
+
+
+class DocumentFlow:
+    """The clean stage of one recipe, ready to be applied to batches of PAGES."""
+
+    def __init__(self, settings: Clean) -> None:
+        self.identifier = make_identifier(settings.language.identifier, settings.language.model)
+        self.wanted = dict(settings.language.wanted)
+        self.editors = make_editors(settings.editors)
+        self.rules = make_rules(settings.rules)
+        self.edited: Counter[str] = Counter(dict.fromkeys(self.editors, 0))
+        """Texts changed so far, by editor."""
+        self.extractor = Extractor(
+            settings.extract.engine,
+            screen=settings.extract.screen,
+            identifier=self.identifier,
+            wanted=self.wanted,
+            urls=UrlFilter(settings.url.banned_hosts, settings.url.banned_words),
+        )
+
+    def __call__(self, pages: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Batches of PAGES in; the columns of DROPPED out. Every row flows through; `drop_reason` is null where kept."""
+        batches = edit(extract(pages, self.extractor), self.editors, self.edited)
+        return judge(measured(identified(batches, self.identifier, self.wanted)), self.rules)
+
+
+def edit(
+    batches: Iterable[pa.RecordBatch], editors: Mapping[str, Editor], edited: Counter[str]
+) -> Iterator[pa.RecordBatch]:
+    """Apply each editor, in order, to the texts that are still kept."""
+    for batch in batches:
+        texts = batch.column("text").to_pylist()
+        for i in _kept_rows(batch):
+            for name, editor in editors.items():
+                changed = editor.edit(texts[i])
+                edited[name] += changed != texts[i]
+                texts[i] = changed
+        yield with_columns(batch, {"text": pa.array(texts, pa.large_string())})
+
+
+def identified(
+    batches: Iterable[pa.RecordBatch], identifier: Identifier, wanted: Mapping[str, float]
+) -> Iterator[pa.RecordBatch]:
+    """Add `language` and `language_score` where there is text; drop what is in no wanted language, or not surely."""
+    for batch in batches:
+        languages: list[str | None] = [None] * batch.num_rows
+        scores: list[float | None] = [None] * batch.num_rows
+        reasons: list[str | None] = [None] * batch.num_rows
+        texts = batch.column("text")
+        for i in _kept_rows(batch):
+            language, score = identifier.identify(texts[i].as_py())
+            languages[i], scores[i] = language, score
+            if wanted and score < wanted.get(language, 2.0):
+                reasons[i] = "language" if language not in wanted else "language_unsure"
+        batch = with_columns(
+            batch, {"language": pa.array(languages, pa.string()), "language_score": pa.array(scores, pa.float64())}
+        )
+        yield _drop(batch, pa.array(reasons, pa.string()), batch.column("language"))
+
+
+def measured(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Add `measures` wherever there is text, kept or not: thresholds can then be tried on what was dropped, too."""
+    for batch in batches:
+        yield with_columns(batch, {"measures": measure(batch.column("text"))})
+
+
+def judge(batches: Iterable[pa.RecordBatch], rules: Mapping[str, Judge]) -> Iterator[pa.RecordBatch]:
+    """Set `drop_reason` where a rule has one. The first rule in recipe order wins; a dropped row flows on."""
+    for batch in batches:
+        for name, rule in rules.items():
+            kept = np.asarray(_kept_rows(batch), np.int64)
+            if not len(kept):
+                break
+            found = rule.judge_rows(batch.take(pa.array(kept)))
+            reasons = np.full(batch.num_rows, None, object)
+            reasons[kept] = found.to_numpy(zero_copy_only=False)
+            batch = _drop(batch, pa.array(reasons, pa.string()), pa.array([name] * batch.num_rows, pa.string()))
+        yield batch
+
+
+def _drop(batch: pa.RecordBatch, reasons: pa.Array, details: pa.Array) -> pa.RecordBatch:
+    """Mark the rows that have a reason now and had none before."""
+    new = pc.and_(pc.is_valid(reasons), pc.is_null(batch.column("drop_reason")))
+    values = {"drop_reason": reasons, "drop_detail": details, "drop_stage": pa.scalar("clean")}
+    return with_columns(batch, {n: pc.if_else(new, v, batch.column(n)) for n, v in values.items()})
+
+
+def _kept_rows(batch: pa.RecordBatch) -> list[int]:
+    rows: list[int] = np.flatnonzero(batch.column("drop_reason").is_null().to_numpy(zero_copy_only=False)).tolist()
+    return rows

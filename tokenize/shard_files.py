@@ -1,0 +1,87 @@
+"""Token shards: Arrow IPC, one row per document, memory-mapped by the stream, and a sidecar that says where each came
+from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from corpusmill.columns import with_columns
+from corpusmill.parquet_parts import PartWriter
+from corpusmill.schemas import FORMAT_VERSION, SHARD_DOCS, shard_schema, token_type_for
+from corpusmill.storage import Folder, Output, digest
+
+
+def shard_name(number: int) -> str:
+    return f"shard-{number:05d}"
+
+
+class ShardWriter:
+    """Collects one shard in memory (2 or 4 bytes a token) and writes it, if it has any document, with its sidecar."""
+
+    def __init__(self, vocab_size: int, eos_token_id: int) -> None:
+        self.type = token_type_for(vocab_size)
+        self.eos = np.array([eos_token_id], self.type.to_pandas_dtype())
+        self.lengths: list[int] = []
+        self.tokens: list[np.ndarray] = []
+        self.docs: list[pa.RecordBatch] = []
+        self.text_bytes = 0
+
+    def add(self, rows: pa.RecordBatch, ids: Sequence[np.ndarray], text_bytes: np.ndarray) -> None:
+        """Add documents: their columns of SHARD_DOCS as far as known, their ids, and the bytes these stand for."""
+        for one in ids:
+            self.tokens += [one.astype(self.eos.dtype), self.eos]
+            self.lengths.append(len(one) + 1)
+        self.text_bytes += int(text_bytes.sum())
+        self.docs.append(with_columns(rows, {"text_bytes": pa.array(text_bytes)}))
+
+    @property
+    def num_tokens(self) -> int:
+        return sum(self.lengths)
+
+    def write(self, folder: Folder, name: str) -> tuple[list[Output], dict[str, Any]]:
+        """(files, entry for the manifest). `name` is the path without suffix, as in shards/shard-00003."""
+        offsets = np.concatenate([[0], np.cumsum(self.lengths)]).astype(np.int64)
+        with folder.writing(f"{name}.arrow") as shard:
+            values = pa.array(np.concatenate(self.tokens), self.type)
+            schema = shard_schema(self.type)
+            column = pa.LargeListArray.from_arrays(pa.array(offsets), values, type=schema.field(0).type)
+            with pa.OSFile(str(shard.path), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
+                writer.write_batch(pa.RecordBatch.from_arrays([column], schema=schema))
+        with folder.writing(f"{name}.docs.parquet") as sidecar, PartWriter(sidecar.path, SHARD_DOCS) as rows:
+            at = 0
+            for batch in self.docs:
+                here = slice(at, at + batch.num_rows)
+                counts = {"token_start": offsets[:-1][here], "num_tokens": np.diff(offsets)[here]}
+                rows.write(with_columns(batch, {k: pa.array(v) for k, v in counts.items()}))
+                at += batch.num_rows
+        return [shard, sidecar], self._entry(shard, sidecar)
+
+    def _entry(self, shard: Output, sidecar: Output) -> dict[str, Any]:
+        return {
+            "name": shard.name.rpartition("/")[2],
+            "docs": sidecar.name.rpartition("/")[2],
+            "num_tokens": self.num_tokens,
+            "num_documents": len(self.lengths),
+            "text_bytes": self.text_bytes,
+            "sha256": shard.sha256,
+            "docs_sha256": sidecar.sha256,
+        }
+
+
+def shards_manifest(tokenizer: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What a reader needs to know of a folder of shards. The fingerprint names its contents, in order."""
+    checksums = [e["sha256"] for e in entries]
+    return {
+        "format": FORMAT_VERSION,
+        "fingerprint": digest({"tokenizer": tokenizer["sha256"], "shards": checksums}),
+        "tokenizer": dict(tokenizer),
+        "token_type": str(token_type_for(tokenizer["vocab_size"])),
+        "num_tokens": sum(e["num_tokens"] for e in entries),
+        "num_documents": sum(e["num_documents"] for e in entries),
+        "text_bytes": sum(e["text_bytes"] for e in entries),
+        "shards": list(entries),
+    }

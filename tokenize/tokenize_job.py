@@ -1,0 +1,230 @@
+"""The tokenize stage: a tokenizer for the corpus, then one task per shard, from surviving documents to token shards.
+
+Writes `tokenizer/`, `shards/` (for training) and `heldout/` (never trained on).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import pyarrow as pa
+import xxhash
+
+from corpusmill.columns import byte_lengths
+from corpusmill.context import RunContext, run_parts
+from corpusmill.errors import InputError
+from corpusmill.ledger import StageLedger, part_name, verify_outputs
+from corpusmill.recipe import Tokenize
+from corpusmill.schemas import SHARD_DOCS
+from corpusmill.storage import Folder, Output, canonical_json, digest, sha256_of
+from corpusmill.tokenize import bpe_tokenizer
+from corpusmill.tokenize.encoders import Encoder, choose_encoder, make_encoder
+from corpusmill.tokenize.shard_files import ShardWriter, shard_name, shards_manifest
+from corpusmill.tokenize.split_sites import is_heldout
+from corpusmill.tokenize.survivors import survivors
+
+STAGE = "tokenize"
+SETS = ("shards", "heldout")
+_BYTES_PER_TOKEN = 4  # of English web text, near enough to plan by
+_PROBE_BYTES = 4_000_000
+_ENCODE_ROWS = 512
+_COLUMNS = ("text", *(n for n in SHARD_DOCS.names if n not in ("address", "text_bytes", "token_start", "num_tokens")))
+
+
+@dataclass(frozen=True)
+class ShardTask:
+    """One shard: the surviving documents of `parts`."""
+
+    run: Folder
+    part: int
+    parts: tuple[int, ...]
+    tokenizer: Mapping[str, Any]
+    encoder: str
+    heldout_permille: int
+    seed: int
+    settings_digest: str
+    inputs: Mapping[str, Any]
+
+
+def run_stage(context: RunContext) -> dict[str, Any]:
+    """Tokenise the survivors of the run; its totals."""
+    run, recipe = context.folder, context.recipe
+    settings = tokenize_settings(recipe.tokenize, recipe.seed)
+    cleaned, deduplicated = StageLedger(run, "clean").require_manifest(), StageLedger(run, "dedup").require_manifest()
+    verify_outputs(run, deduplicated)
+    inputs = {
+        name: out
+        for name, out in (cleaned["outputs"] | deduplicated["outputs"]).items()
+        if name.startswith(("documents/", "removed/", "cuts/"))
+    }
+    ledger = StageLedger(run, STAGE)
+    run.require_space(cleaned["counts"]["text_bytes"] + 10_000_000, STAGE)
+    with context.watch.stage(STAGE) as progress:
+        if ledger.open(settings, inputs, STAGE in context.start_over):
+            progress.begin(1, "shards", done=1)
+            return cast(dict[str, Any], ledger.require_manifest()["counts"])
+        progress.say(f"{STAGE}: training a tokenizer" if recipe.tokenize.tokenizer is None else f"{STAGE}: loading")
+        tokenizer_files, tokenizer, encoder = prepare_tokenizer(run, recipe.tokenize, recipe.seed, cleaned)
+        tasks = plan(run, recipe.tokenize, recipe.seed, cleaned, inputs, tokenizer, encoder)
+        records = run_parts(context, ledger, digest(settings), write_shard, tasks, progress, _note)
+        manifests = [_write_manifest(run, kind, tokenizer, records) for kind in SETS]
+        manifest = ledger.commit(
+            settings, inputs, records, outputs=[*tokenizer_files, *manifests], tokenizer=tokenizer, encoder=encoder
+        )
+    check_second_identity(cleaned["counts"], deduplicated["counts"], manifest["counts"])
+    return cast(dict[str, Any], manifest["counts"])
+
+
+def tokenize_settings(settings: Tokenize, seed: int) -> dict[str, Any]:
+    chosen = settings.model_dump(mode="json") | {"seed": seed}
+    if settings.tokenizer is not None:
+        bpe_tokenizer.load(settings.tokenizer)
+        chosen["tokenizer"] = f"sha256:{sha256_of(_json_file(settings.tokenizer))}"
+    return chosen
+
+
+def prepare_tokenizer(
+    run: Folder, settings: Tokenize, seed: int, cleaned: Mapping[str, Any]
+) -> tuple[list[Output], dict[str, Any], str]:
+    """Train or load the tokenizer, keep it in the run, and choose its encoder: (files, identity, encoder's name)."""
+    if settings.tokenizer is None:
+        texts = _training_texts(run, settings, seed, cleaned)
+        tokenizer, eos = bpe_tokenizer.train(texts, settings.vocab_size), bpe_tokenizer.END_OF_TEXT
+    else:
+        tokenizer, eos = bpe_tokenizer.load(settings.tokenizer)
+    files = bpe_tokenizer.save(tokenizer, run, eos)
+    identity = bpe_tokenizer.identify(tokenizer, files[0].sha256, eos)
+    encoder = choose_encoder(tokenizer, _probe(run, settings, seed, cleaned))
+    return files, identity.describe(), encoder.name
+
+
+def plan(
+    run: Folder,
+    settings: Tokenize,
+    seed: int,
+    cleaned: Mapping[str, Any],
+    inputs: Mapping[str, Any],
+    tokenizer: Mapping[str, Any],
+    encoder: str,
+) -> list[ShardTask]:
+    """Neighbouring parts share a shard until their text fills it. Decided by counts on record, so always alike."""
+    chosen = digest(tokenize_settings(settings, seed))
+    records = {r["part"]: r for r in StageLedger(run, "clean").records()}
+    groups: list[list[int]] = [[]]
+    filled = 0
+    for part in cleaned["parts"]:
+        size = records[part]["counts"]["text_bytes"] // _BYTES_PER_TOKEN
+        if groups[-1] and filled + size > settings.tokens_per_shard:
+            groups.append([])
+            filled = 0
+        groups[-1].append(part)
+        filled += size
+    tasks = []
+    for number, parts in enumerate(groups):
+        names = [f"{kind}/{part_name(p)}.parquet" for p in parts for kind in ("documents", "removed", "cuts")]
+        mine = {n: inputs[n] for n in names} | {"tokenizer": tokenizer["sha256"]}
+        task = ShardTask(
+            run, number, tuple(parts), tokenizer, encoder, settings.heldout_permille, seed, chosen, mine
+        )
+        tasks.append(task)
+    return tasks
+
+
+def write_shard(task: ShardTask) -> dict[str, Any]:
+    """Write one shard of each set, as far as it has documents; its record. Memory is the shard's tokens."""
+    tokenizer = bpe_tokenizer.load_from_run(task.run)
+    encoder = make_encoder(task.encoder, tokenizer)
+    vocabulary, eos = task.tokenizer["vocab_size"], task.tokenizer["eos_token_id"]
+    writers = {kind: ShardWriter(vocabulary, eos) for kind in SETS}
+    cut: Counter[str] = Counter(bytes=0)
+    for part in task.parts:
+        for group in survivors(task.run, part, _COLUMNS, cut):
+            for start in range(0, group.num_rows, _ENCODE_ROWS):
+                _encode(group.slice(start, _ENCODE_ROWS), encoder, task, writers)
+    outputs, entries, counts = [], {}, {}
+    for kind, writer in writers.items():
+        counts[kind] = {"documents": len(writer.lengths), "tokens": writer.num_tokens, "text_bytes": writer.text_bytes}
+        if writer.lengths:
+            files, entries[kind] = writer.write(task.run, f"{kind}/{shard_name(task.part)}")
+            outputs += files
+    return StageLedger(task.run, STAGE).write_record(
+        task.part,
+        settings_digest=task.settings_digest,
+        inputs=task.inputs,
+        outputs=outputs,
+        counts=counts | {"cut_bytes": cut["bytes"]},
+        shards=entries,
+    )
+
+
+def _encode(batch: pa.RecordBatch, encoder: Encoder, task: ShardTask, writers: Mapping[str, ShardWriter]) -> None:
+    """Add the documents of a batch to the set that each belongs to."""
+    ids = encoder.encode(batch.column("text").to_pylist())
+    sizes = byte_lengths(batch.column("text"))
+    hosts = batch.column("host").to_pylist()
+    heldout = np.array([is_heldout(h, task.heldout_permille, task.seed) for h in hosts], bool)
+    for kind, mask in zip(SETS, (~heldout, heldout), strict=True):
+        rows = batch.filter(pa.array(mask)).drop_columns(["text"])
+        if rows.num_rows:
+            writers[kind].add(rows, [ids[i] for i in np.flatnonzero(mask)], sizes[mask])
+
+
+def check_second_identity(
+    cleaned: Mapping[str, Any], deduplicated: Mapping[str, Any], tokenised: Mapping[str, Any]
+) -> None:
+    """documents = removed + tokenised, in documents and in bytes of text, cut bytes counted."""
+    documents = sum(tokenised[kind]["documents"] for kind in SETS) + sum(deduplicated["removed"].values())
+    assert documents == cleaned["documents"], f"{cleaned['documents']} documents, but {documents} accounted for"
+    text = sum(tokenised[kind]["text_bytes"] for kind in SETS) + tokenised["cut_bytes"]
+    text += sum(deduplicated["removed_bytes"].values())
+    assert text == cleaned["text_bytes"], f"{cleaned['text_bytes']} bytes of text, but {text} accounted for"
+
+
+def _training_texts(run: Folder, settings: Tokenize, seed: int, cleaned: Mapping[str, Any]) -> Iterator[str]:
+    """Texts to train the tokenizer on: a share of the documents that is drawn by id, none of them held out."""
+    share = min(1.0, settings.sample_bytes / max(cleaned["counts"]["text_bytes"], 1))
+    found = False
+    for part in cleaned["parts"]:
+        for batch in survivors(run, part, ("id", "host", "text")):
+            for row in batch.select(["id", "host", "text"]).to_pylist():
+                drawn = xxhash.xxh3_64_intdigest(f"{seed}:{row['id']}") < share * 2**64
+                if drawn and not is_heldout(row["host"], settings.heldout_permille, seed):
+                    found = True
+                    yield row["text"]
+    if not found:
+        raise InputError(
+            f"{run.url}: no document is left to train a tokenizer on. Look at `corpusmill report` for what was dropped, "
+            "and loosen the rules, or lower tokenize.heldout_permille if the corpus is small"
+        )
+
+
+def _probe(run: Folder, settings: Tokenize, seed: int, cleaned: Mapping[str, Any]) -> list[str]:
+    """Some megabytes of the corpus, to compare encoders on."""
+    texts, size = [], 0
+    for text in _training_texts(run, settings, seed, cleaned):
+        texts.append(text)
+        size += len(text)
+        if size > _PROBE_BYTES:
+            break
+    return texts
+
+
+def _write_manifest(
+    run: Folder, kind: str, tokenizer: Mapping[str, Any], records: Sequence[Mapping[str, Any]]
+) -> Output:
+    entries = [r["shards"][kind] for r in records if kind in r["shards"]]
+    with run.writing(f"{kind}/manifest.json") as out:
+        out.path.write_bytes(canonical_json(shards_manifest(tokenizer, entries)))
+    return out
+
+
+def _json_file(path: str) -> str:
+    return path if path.endswith(".json") else f"{path}/tokenizer.json"
+
+
+def _note(record: Mapping[str, Any]) -> str:
+    return f"{record['counts']['shards']['tokens']:,} tokens"

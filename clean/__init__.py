@@ -1,8 +1,8 @@
 """Pages to documents: extract, identify, measure, judge, edit. Loads neither Spark nor torch nor datatrove.
 
-    >>> from corpusmill.clean import GopherQuality
-    >>> GopherQuality().judge("too short")
-    'too_few_words'
+>>> from corpusmill.clean import GopherQuality
+>>> GopherQuality().judge("too short")
+'too_few_words'
 """
 
 from corpusmill.clean.rules import RULES, GopherQuality, Rule

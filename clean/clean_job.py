@@ -1,7 +1,7 @@
 """The clean stage: one task per WARC, from records to `documents` and `dropped`.
 
-    run_stage    all inputs, on an engine
-    clean_part   one input: the task itself
+run_stage    all inputs, on an engine
+clean_part   one input: the task itself
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from corpusmill.clean.document_flow import DocumentFlow
 from corpusmill.clean.languages import identity
 from corpusmill.columns import byte_lengths, with_columns
 from corpusmill.context import RunContext, run_parts
-from corpusmill.inputs import Digesting, expand, open_input
 from corpusmill.ingest import Tally, read_pages
 from corpusmill.ingest.page_parts import is_pages_part, read_pages_part
+from corpusmill.inputs import Digesting, expand, open_input
 from corpusmill.ledger import PartRegistry, StageLedger, part_name
 from corpusmill.parquet_parts import PartWriter
 from corpusmill.recipe import Recipe
@@ -51,7 +51,6 @@ def run_stage(context: RunContext) -> dict[str, Any]:
     """Clean all inputs of the run; its totals. Does only what is missing."""
     sizes = expand(context.inputs)
     settings = clean_settings(context.recipe)
-    DocumentFlow(context.recipe.clean)  # a recipe that cannot work says so before any part is begun
     context.folder.require_space(sum(sizes.values()) // 3 + 10_000_000, STAGE)
     entries = PartRegistry(context.folder).register(list(sizes), sizes)
     ledger = StageLedger(context.folder, STAGE)

@@ -30,7 +30,9 @@ def make_rules(components: Sequence[Component]) -> dict[str, Judge]:
         where = f"clean.rules[{i}]"
         name = component.name or component.use
         if name in rules:
-            raise InputError(f'{where}: there is a rule named {name!r} already; give this one a name of its own: name = "..."')
+            raise InputError(
+                f'{where}: there is a rule named {name!r} already; give this one a name of its own: name = "..."'
+            )
         rules[name] = _make_rule(component, where)
     return rules
 

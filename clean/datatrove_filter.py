@@ -37,7 +37,9 @@ class DatatroveRule:
         verdicts: list[str | None] = []
         for row in batch.select(columns).to_pylist():
             text, key = row.pop("text"), row.pop("id")
-            verdicts.append(None if text is None else _reason(self.filter.filter(Document(text, key, metadata=row)), self.use))
+            verdicts.append(
+                None if text is None else _reason(self.filter.filter(Document(text, key, metadata=row)), self.use)
+            )
         return pa.array(verdicts, pa.string())
 
 

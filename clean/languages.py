@@ -121,7 +121,9 @@ def fetch(name: str, source: str | None = None) -> Path:
                 shutil.copyfileobj(answer, f)
         found = hashlib.sha256(partial.read_bytes()).hexdigest()
         if found != wanted.sha256:
-            raise InputError(f"{source or wanted.url} has SHA-256 {found}; {name} has {wanted.sha256}. Nothing was kept")
+            raise InputError(
+                f"{source or wanted.url} has SHA-256 {found}; {name} has {wanted.sha256}. Nothing was kept"
+            )
         partial.replace(target)
     except OSError as e:
         raise InputError(f"{source or wanted.url} cannot be read: {e}. A path can be given: --from FILE") from e

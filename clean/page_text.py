@@ -95,7 +95,9 @@ def _columns(batch: pa.RecordBatch, pages: list[Page]) -> dict[str, pa.Array]:
     def column(name: str, kind: pa.DataType) -> pa.Array:
         return pa.array([getattr(p, name) for p in pages], kind)
 
-    judged: dict[str, list[Any]] = {n: batch.column(n).to_pylist() for n in ("drop_reason", "drop_detail", "drop_stage")}
+    judged: dict[str, list[Any]] = {
+        n: batch.column(n).to_pylist() for n in ("drop_reason", "drop_detail", "drop_stage")
+    }
     for i, page in enumerate(pages):
         if page.drop_reason is not None:
             judged["drop_reason"][i], judged["drop_detail"][i] = page.drop_reason, page.drop_detail

@@ -72,12 +72,19 @@ def _classes() -> np.ndarray:
         char = chr(point)
         kind = unicodedata.category(char)
         bits = _ALPHA * char.isalpha() | _SPACE * char.isspace() | _NUMBER * (kind[0] == "N") | _MARK * (kind[0] == "M")
-        table[point] = bits | _PUNCTUATION * (kind[0] == "P" or char in "$+<=>^`|~") | _CJK * _is_cjk(point)
+        table[point] = bits | _PUNCTUATION * _is_punctuation(char, kind) | _CJK * _is_cjk(point)
     return table
 
 
+def _is_punctuation(char: str, kind: str) -> bool:
+    """Signs that spaCy makes words of their own; mod_rewrite and me@example.com stay whole."""
+    return (kind[0] == "P" and char not in "_@") or char in "$+<=>^`|~"
+
+
 def _is_cjk(point: int) -> bool:
-    return 0x3040 <= point <= 0x30FF or 0x3400 <= point <= 0x4DBF or 0x4E00 <= point <= 0x9FFF or 0xF900 <= point <= 0xFAFF
+    return (
+        0x3040 <= point <= 0x30FF or 0x3400 <= point <= 0x4DBF or 0x4E00 <= point <= 0x9FFF or 0xF900 <= point <= 0xFAFF
+    )
 
 
 @lru_cache(maxsize=1)

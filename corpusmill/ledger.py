@@ -43,6 +43,12 @@ class PartRegistry:
             self.entries = stored["parts"]
 
     def register(self, inputs: Sequence[str], sizes: Mapping[str, int]) -> list[dict[str, Any]]:
+        """As `numbered`, and kept."""
+        entries = self.numbered(inputs, sizes)
+        self.run.write_json(self.NAME, {"format": FORMAT_VERSION, "parts": self.entries})
+        return entries
+
+    def numbered(self, inputs: Sequence[str], sizes: Mapping[str, int]) -> list[dict[str, Any]]:
         """Entries of `inputs`, in part order. An input whose size has changed since is refused by name."""
         known = {e["input"]: e for e in self.entries}
         for name in inputs:
@@ -55,7 +61,6 @@ class PartRegistry:
                     f"{name} has {sizes[name]:,} bytes; it had {known[name]['bytes']:,} when this run first read it. "
                     "Give the changed file another name, or start over with another --output"
                 )
-        self.run.write_json(self.NAME, {"format": FORMAT_VERSION, "parts": self.entries})
         wanted = set(inputs)
         return [e for e in self.entries if e["input"] in wanted]
 
@@ -149,7 +154,9 @@ class StageLedger:
     def require_manifest(self) -> dict[str, Any]:
         manifest = self.manifest()
         if manifest is None:
-            raise InputError(f"{self.run.url} has no finished {self.stage} stage yet: run `corpusmill {self.stage}` first")
+            raise InputError(
+                f"{self.run.url} has no finished {self.stage} stage yet: run `corpusmill {self.stage}` first"
+            )
         return manifest
 
     def commit(

@@ -83,7 +83,10 @@ def sign_part(task: SignTask) -> dict[str, Any]:
     settings = task.settings
     minhash = MinHash(settings.shingle_words, settings.bands, settings.rows, settings.seed)
     run, row = task.run, 0
-    with run.writing(f"dedup/signatures/{name}.parquet") as signed, run.writing(f"dedup/bands/{name}.parquet") as banded:
+    with (
+        run.writing(f"dedup/signatures/{name}.parquet") as signed,
+        run.writing(f"dedup/bands/{name}.parquet") as banded,
+    ):
         with PartWriter(signed.path, SIGNATURES) as signatures, PartWriter(banded.path, BANDS) as bands:
             for batch in read_part(run, f"documents/{name}.parquet", DOCUMENTS, ("id", "url", "fetched_at", "text")):
                 addresses = np.arange(row, row + batch.num_rows, dtype=np.int64) + task.part * ADDRESS_STRIDE
@@ -169,11 +172,11 @@ def _write_removed(run: Folder, removed: pa.Table, parts: Sequence[int]) -> list
     return outputs
 
 
-def _counts(
-    records: Sequence[Mapping[str, Any]], removed: pa.Table, cleaned: Mapping[str, Any]
-) -> dict[str, Any]:
+def _counts(records: Sequence[Mapping[str, Any]], removed: pa.Table, cleaned: Mapping[str, Any]) -> dict[str, Any]:
     documents = sum(r["counts"]["documents"] for r in records)
-    assert documents == cleaned["counts"]["documents"], f"{documents} signed of {cleaned['counts']['documents']} documents"
+    assert documents == cleaned["counts"]["documents"], (
+        f"{documents} signed of {cleaned['counts']['documents']} documents"
+    )
     removed_bytes = int(removed.column("text_bytes").to_numpy().sum())
     return {
         "documents": documents,

@@ -147,7 +147,9 @@ def sign_texts(offsets, data, table, multipliers, addends, shingle_words, out): 
             in_word = False
             word = np.uint64(0xCBF29CE484222325)
             if words >= shingle_words:
-                _take_minima(row, _shingle(ring, words - shingle_words, shingle_words, shingle_words), multipliers, addends)
+                _take_minima(
+                    row, _shingle(ring, words - shingle_words, shingle_words, shingle_words), multipliers, addends
+                )
         if 0 < words < shingle_words:
             _take_minima(row, _shingle(ring, 0, words, shingle_words), multipliers, addends)
 

@@ -12,8 +12,8 @@ import pyarrow.compute as pc
 
 from corpusmill.context import RunContext, run_parts
 from corpusmill.errors import InputError
-from corpusmill.inputs import Digesting, expand, open_input
 from corpusmill.ingest.warc_pages import Tally, read_pages
+from corpusmill.inputs import Digesting, expand, open_input
 from corpusmill.ledger import PartRegistry, StageLedger, count_values, part_name
 from corpusmill.parquet_parts import PartWriter
 from corpusmill.recipe import Recipe
@@ -70,7 +70,14 @@ def run_stage(context: RunContext) -> dict[str, Any]:
             return cast(dict[str, Any], ledger.require_manifest()["counts"])
         chosen = digest(settings)
         tasks = [
-            IngestTask(context.folder, e["part"], e["input"], context.recipe, chosen, {"input": e["input"], "bytes": e["bytes"]})
+            IngestTask(
+                context.folder,
+                e["part"],
+                e["input"],
+                context.recipe,
+                chosen,
+                {"input": e["input"], "bytes": e["bytes"]},
+            )
             for e in entries
         ]
         records = run_parts(context, ledger, chosen, ingest_part, tasks, progress)

@@ -79,7 +79,9 @@ def _walk_gzip(window: _Window, name: str, limit: int) -> Iterator[Member]:
         data, damage, cut_short = _inflate(window, limit)
         if damage is None and not data.startswith(b"WARC/"):
             if first:
-                raise InputError(f"{name} is not a WARC file: it is gzip, but holds {data[:20]!r} where 'WARC/' is expected")
+                raise InputError(
+                    f"{name} is not a WARC file: it is gzip, but holds {data[:20]!r} where 'WARC/' is expected"
+                )
             damage = "no WARC record in this gzip member"
         if first and damage is None and _holds_several(data, cut_short):
             yield from _walk_by_fastwarc(window.rewound(), name, "uncompressed", limit)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import IO, Any
@@ -52,9 +52,24 @@ def read_pages(
 
     Reads the file once. Memory is one batch: at most `batch_pages` rows or `batch_bytes` of bodies, plus one page.
     """
+    members = walk(stream, name, max_page_bytes)
+    return pages_of(members, name, max_page_bytes, tally, batch_pages=batch_pages, batch_bytes=batch_bytes)
+
+
+def pages_of(
+    members: Iterable[Member],
+    name: str,
+    max_page_bytes: int,
+    tally: Tally | None = None,
+    *,
+    batch_pages: int = 256,
+    batch_bytes: int = 16_000_000,
+) -> Iterator[pa.RecordBatch]:
+    """As `read_pages`, from records that have been read already."""
+    tally = tally or Tally()
     rows: list[dict[str, Any]] = []
     size = 0
-    for member in walk(stream, name, max_page_bytes):
+    for member in members:
         tally.records += 1
         tally.bytes += member.length
         row = _page(member, name, tally, max_page_bytes)

@@ -79,7 +79,9 @@ def load(path: str) -> tuple[Tokenizer, str]:
     """(tokenizer, end-of-text token) from a Hugging Face folder or a tokenizer.json."""
     file = Path(path) / "tokenizer.json" if Path(path).is_dir() else Path(path)
     if not file.is_file():
-        raise InputError(f"tokenize.tokenizer: there is no {file}; give a folder with a tokenizer.json, or the file itself")
+        raise InputError(
+            f"tokenize.tokenizer: there is no {file}; give a folder with a tokenizer.json, or the file itself"
+        )
     try:
         tokenizer = Tokenizer.from_file(str(file))
     except Exception as e:  # the library raises a bare Exception for whatever is wrong with the file

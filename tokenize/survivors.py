@@ -47,9 +47,7 @@ def _cuts(run: Folder, name: str) -> dict[int, list[tuple[int, int]]]:
     return {address: sorted(s) for address, s in spans.items()}
 
 
-def _without_cuts(
-    batch: pa.RecordBatch, cuts: dict[int, list[tuple[int, int]]], cut: Counter[str]
-) -> pa.RecordBatch:
+def _without_cuts(batch: pa.RecordBatch, cuts: dict[int, list[tuple[int, int]]], cut: Counter[str]) -> pa.RecordBatch:
     texts = batch.column("text").to_pylist()
     for i, address in enumerate(batch.column("address").to_pylist()):
         if address in cuts:

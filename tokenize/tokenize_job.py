@@ -127,9 +127,7 @@ def plan(
     for number, parts in enumerate(groups):
         names = [f"{kind}/{part_name(p)}.parquet" for p in parts for kind in ("documents", "removed", "cuts")]
         mine = {n: inputs[n] for n in names} | {"tokenizer": tokenizer["sha256"]}
-        task = ShardTask(
-            run, number, tuple(parts), tokenizer, encoder, settings.heldout_permille, seed, chosen, mine
-        )
+        task = ShardTask(run, number, tuple(parts), tokenizer, encoder, settings.heldout_permille, seed, chosen, mine)
         tasks.append(task)
     return tasks
 

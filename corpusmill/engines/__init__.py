@@ -1,7 +1,7 @@
 """Two engines behind one interface with two verbs: run a task per part, and run a SQL statement over named datasets.
 
-    local   a process pool, and DuckDB. The default: no Java, seconds to start
-    spark   the same tasks in Spark's Python workers, the same SQL statements in Spark SQL
+local   a process pool, and DuckDB. The default: no Java, seconds to start
+spark   the same tasks in Spark's Python workers, the same SQL statements in Spark SQL
 """
 
 from __future__ import annotations

@@ -49,7 +49,9 @@ class LocalEngine:
     def _in_pool(self, task: Task, left: list[Any], workers: int, on_done: Callable[[dict[str, Any]], None]) -> None:
         """Run all of `left`, taking out what is done."""
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(os.getpid(),)) as pool:
+        with ProcessPoolExecutor(
+            workers, mp_context=context, initializer=_start_worker, initargs=(os.getpid(),)
+        ) as pool:
             futures: dict[Future[dict[str, Any]], Any] = {pool.submit(task, a): a for a in left}
             pending = set(futures)
             try:
@@ -101,5 +103,3 @@ def _start_worker(parent: int) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
             os._exit(1)
-
-

@@ -1,0 +1,101 @@
+"""Where things came from and went: from a page to its fate, from a batch to its pages, from a page back to its record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from corpusmill.errors import DamagedError, InputError
+from corpusmill.inputs import open_input
+from corpusmill.ledger import StageLedger, part_name
+from corpusmill.mill import RUN_NAME, stored_recipe
+from corpusmill.parquet_parts import read_part
+from corpusmill.schemas import ADDRESS_STRIDE, DOCUMENTS, DROPPED, REMOVED, SHARD_DOCS
+from corpusmill.storage import Folder
+
+
+def fates(run: Folder, url: str) -> list[dict[str, Any]]:
+    """What became of every record with this URL (or record id): one dict each, its `fate` first."""
+    found = []
+    for part in StageLedger(run, "clean").require_manifest()["parts"]:
+        name = f"{part_name(part)}.parquet"
+        for row, values in _matching(run, f"documents/{name}", DOCUMENTS, url):
+            found.append(_kept(run, part, part * ADDRESS_STRIDE + row, values))
+        for _, values in _matching(run, f"dropped/{name}", DROPPED, url):
+            found.append({"fate": "dropped", "part": part} | values)
+    return found
+
+
+def document_text(run: Folder, address: int) -> str:
+    """The text of one document, as it was cleaned."""
+    part, row = divmod(address, ADDRESS_STRIDE)
+    for batch in read_part(run, f"documents/{part_name(part)}.parquet", DOCUMENTS, ("text",)):
+        if row < batch.num_rows:
+            return str(batch.column("text")[row].as_py())
+        row -= batch.num_rows
+    raise DamagedError(f"{run.url}/documents has no document {address}: the run was changed after it was tokenised")
+
+
+def reread(run: Folder, place: Mapping[str, Any]) -> str:
+    """Read a document's record from its WARC again and clean it with the run's own recipe; its text.
+
+    `place` has warc_file, warc_offset, warc_length, offset_kind. Raises InputError if the record no longer yields one.
+    """
+    from corpusmill.clean.document_flow import DocumentFlow
+    from corpusmill.ingest.warc_members import Member, read_member
+    from corpusmill.ingest.warc_pages import pages_of
+
+    recipe = stored_recipe(run)
+    name = place["warc_file"]
+    with open_input(_located(run, name)) as stream:
+        data = read_member(stream, place["warc_offset"], place["warc_length"], place["offset_kind"])
+    member = Member(place["warc_offset"], place["warc_length"], data, offset_kind=place["offset_kind"])
+    pages = pages_of([member], name, recipe.ingest.max_page_bytes)
+    for batch in DocumentFlow(recipe.clean)(pages):
+        if batch.column("drop_reason")[0].is_valid:
+            raise InputError(f"{name} at {place['warc_offset']} is now dropped: {batch.column('drop_reason')[0]}")
+        return str(batch.column("text")[0].as_py())
+    raise InputError(f"{name} at {place['warc_offset']} holds no response record")
+
+
+def _located(run: Folder, name: str) -> str:
+    """An input's name, as found from here or from the folder in which the run was made."""
+    if "://" in name or Path(name).exists() or not run.exists(RUN_NAME):
+        return name
+    made_in = run.read_json(RUN_NAME).get("working_folder", "")
+    return str(Path(made_in) / name)
+
+
+def _matching(run: Folder, name: str, schema: pa.Schema, url: str) -> list[tuple[int, dict[str, Any]]]:
+    """(row, values) of rows with this url or id; texts are left out."""
+    columns = tuple(n for n in schema.names if n != "text")
+    found, start = [], 0
+    for batch in read_part(run, name, schema, columns):
+        mask = pc.or_kleene(pc.equal(batch.column("url"), url), pc.equal(batch.column("id"), url))
+        rows = np.flatnonzero(mask.fill_null(False).to_numpy(zero_copy_only=False))
+        found += [(start + int(r), batch.slice(r, 1).to_pylist()[0]) for r in rows]
+        start += batch.num_rows
+    return found
+
+
+def _kept(run: Folder, part: int, address: int, values: dict[str, Any]) -> dict[str, Any]:
+    """A kept document: removed as a duplicate, tokenised, or not there yet."""
+    if not run.exists(f"removed/{part_name(part)}.parquet"):
+        return {"fate": "kept", "part": part, "address": address} | values
+    for batch in read_part(run, f"removed/{part_name(part)}.parquet", REMOVED):
+        gone = batch.filter(pc.equal(batch.column("address"), address)).to_pylist()
+        if gone:
+            return {"fate": "removed", "part": part} | values | gone[0]
+    for kind in ("shards", "heldout"):
+        for name in run.names(f"{kind}/shard-*.docs.parquet"):
+            for batch in read_part(run, name, SHARD_DOCS, ("address", "token_start", "num_tokens")):
+                here = batch.filter(pc.equal(batch.column("address"), address)).to_pylist()
+                if here:
+                    shard = name.removesuffix(".docs.parquet")
+                    return {"fate": "tokenised", "part": part, "shard": shard} | values | here[0]
+    return {"fate": "kept", "part": part, "address": address} | values

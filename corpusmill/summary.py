@@ -1,0 +1,138 @@
+"""What commands print at their end: tables for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from corpusmill.storage import Folder
+
+_MEASURES_SHOWN = ("words", "mean_word_chars", "alpha_word_ratio", "stop_words", "terminal_line_ratio")
+
+
+def show_summary(
+    console: Console, output: str, totals: Mapping[str, Mapping[str, Any]], seconds: Mapping[str, float]
+) -> None:
+    table = Table(title=f"corpusmill: {output}", title_justify="left")
+    for name, justify in (
+        ("stage", "left"),
+        ("in", "right"),
+        ("out", "right"),
+        ("what happened", "left"),
+        ("time", "right"),
+    ):
+        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+    for stage, counts in totals.items():
+        table.add_row(stage, *_LINES.get(stage, _plain_line)(counts), f"{seconds.get(stage, 0.0):.1f} s")
+    console.print(table)
+    if "clean" in totals:
+        console.print(f"Look at {output}/report.html; ask with: corpusmill why URL --run {output}", highlight=False)
+
+
+def show_evaluation(console: Console, found: Mapping[str, Any]) -> None:
+    table = Table("measure", "value", title="held-out documents", title_justify="left")
+    for name in ("documents", "tokens", "perplexity", "bits_per_byte", "unigram_bits_per_byte"):
+        if name in found:
+            value = found[name]
+            table.add_row(name, f"{value:,.4f}" if isinstance(value, float) else f"{value:,}")
+    console.print(table)
+
+
+def show_fates(console: Console, found: Sequence[Mapping[str, Any]]) -> None:
+    for fate in found:
+        console.print(f"[bold]{_sentence(fate)}[/bold]", highlight=False)
+        table = Table(show_header=False, box=None, pad_edge=False)
+        shown = ("url", "id", "warc_file", "warc_offset", "warc_length", "status", "charset", "extractor", "title")
+        for key in (*shown, "language", "language_score"):
+            if fate.get(key) is not None:
+                table.add_row(key, str(fate[key]))
+        measures = fate.get("measures") or {}
+        if measures:
+            table.add_row("measures", ", ".join(f"{k} {measures[k]:.4g}" for k in _MEASURES_SHOWN))
+        console.print(table, markup=False)
+
+
+def show_trace(console: Console, run: Folder, documents: Sequence[Mapping[str, Any]], check: bool) -> None:
+    from corpusmill.errors import CorpusmillError
+    from corpusmill.provenance import document_text, reread
+
+    table = Table("row", "tokens", "url", "WARC file", "offset", title_justify="left", title="documents of the batch")
+    if check:
+        table.add_column("read again")
+    for doc in documents:
+        cells = [str(doc["row"]), f"{doc['token_start']}-{doc['token_end']}", str(doc["url"])]
+        cells += [str(doc["warc_file"]), str(doc["warc_offset"])]
+        if check:
+            try:
+                same = reread(run, doc) == document_text(run, doc["address"])
+                cells.append("same text" if same else "OTHER TEXT")
+            except CorpusmillError as e:
+                cells.append(str(e))
+        table.add_row(*cells)
+    console.print(table, markup=False)
+
+
+def _sentence(fate: Mapping[str, Any]) -> str:
+    kind = fate["fate"]
+    if kind == "dropped":
+        return f"dropped in {fate['drop_stage']}: {fate['drop_reason']} ({fate['drop_detail']})"
+    if kind == "removed":
+        return (
+            f"removed as {fate['why']}: {fate['similarity']:.0%} like document {fate['matched']}, "
+            f"its cluster is represented by {fate['representative_id']}"
+        )
+    if kind == "tokenised":
+        use = "held out for evaluation" if fate["shard"].startswith("heldout/") else "trained on"
+        end = fate["token_start"] + fate["num_tokens"]
+        return f"kept and {use}: tokens {fate['token_start']:,} to {end:,} of {fate['shard']}"
+    return "kept; not yet deduplicated or tokenised"
+
+
+def _clean_line(counts: Mapping[str, Any]) -> tuple[str, str, str]:
+    dropped = sorted(counts["dropped"].items(), key=lambda item: -item[1])
+    top = ", ".join(f"{reason} {count:,}" for reason, count in dropped[:3])
+    said = f"{sum(counts['not_response'].values()):,} not responses; dropped {sum(counts['dropped'].values()):,}: {top}"
+    return f"{counts['records']:,} records", f"{counts['documents']:,} documents", said
+
+
+def _dedup_line(counts: Mapping[str, Any]) -> tuple[str, str, str]:
+    said = f"removed {sum(counts['removed'].values()):,} in {counts['clusters']:,} clusters"
+    return f"{counts['documents']:,} documents", f"{counts['survivors']:,} documents", said
+
+
+def _tokenize_line(counts: Mapping[str, Any]) -> tuple[str, str, str]:
+    kept, out = counts["shards"], counts["heldout"]
+    documents = kept["documents"] + out["documents"]
+    said = f"{out['documents']:,} documents ({out['tokens']:,} tokens) held out"
+    return f"{documents:,} documents", f"{kept['tokens']:,} tokens", said
+
+
+def _train_line(counts: Mapping[str, Any]) -> tuple[str, str, str]:
+    said = f"loss {counts['first_loss']:.3f} to {counts['final_loss']:.3f}"
+    return f"{counts['tokens']:,} tokens", f"{counts['steps']:,} steps", said
+
+
+def _evaluate_line(counts: Mapping[str, Any]) -> tuple[str, str, str]:
+    said = f"perplexity {counts['perplexity']:.1f}"
+    if counts.get("unigram_bits_per_byte") is not None:
+        said += f"; word frequencies alone give {counts['unigram_bits_per_byte']:.3f} bits per byte"
+    return f"{counts['documents']:,} documents", f"{counts['bits_per_byte']:.3f} bits/byte", said
+
+
+def _plain_line(counts: Mapping[str, Any]) -> tuple[str, str, str]:
+    plain = [
+        f"{k} {v:,}" if isinstance(v, int) else f"{k} {v}" for k, v in counts.items() if not isinstance(v, Mapping)
+    ]
+    return "", "", ", ".join(plain)
+
+
+_LINES = {
+    "clean": _clean_line,
+    "dedup": _dedup_line,
+    "tokenize": _tokenize_line,
+    "train": _train_line,
+    "evaluate": _evaluate_line,
+}

@@ -1,0 +1,1 @@
+"""A trained model, handed on: as a Hugging Face folder, and over HTTP."""

@@ -1,0 +1,7 @@
+"""Marks on lines that a training process prints and `corpusmill train`, its parent, reads."""
+
+STEP_LINE = "corpusmill-step "
+"""Before the JSON of each step, on standard output of rank 0."""
+
+ERROR_LINE = "corpusmill-error: "
+"""Before the sentence that a process ends with."""

@@ -4,4 +4,4 @@ STEP_LINE = "corpusmill-step "
 """Before the JSON of each step, on standard output of rank 0."""
 
 ERROR_LINE = "corpusmill-error: "
-"""Before the sentence that a process ends with."""
+"""Before the kind of error and the sentence that a process ends with, on one line."""

@@ -42,7 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _train(Folder(args.run), _recipe(args.recipe, args.set), rank)
     except CorpusmillError as e:
         if rank == 0:
-            print(f"{ERROR_LINE}{e}", file=sys.stderr, flush=True)
+            sentence = str(e).replace("\n", "\\n")
+            print(f"{ERROR_LINE}{type(e).__name__}: {sentence}", file=sys.stderr, flush=True)
         else:
             time.sleep(_OTHERS_WAIT_SECONDS)  # the launcher ends all as soon as one ends: let rank 0 say it
         return e.exit_code
@@ -94,4 +95,7 @@ def _say(rank: int, line: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # an error may leave gloo's threads behind, and they turn an ordinary exit into an abort

@@ -29,7 +29,7 @@ _PINNED = ("fingerprint", "seed", "sequence_length", "batch_size")
 class Batch:
     """Rows of one global batch. Arrays are int64[rows, sequence_length].
 
-    `labels` are the next tokens, -100 where the next token belongs to another document; `positions` restart at each
+    `labels` are the next tokens, -100 where there is none; an end-of-text token opens a document; `positions` restart at each
     document; `documents` number the documents through all shards, -1 after the end of the corpus; `chunks`
     (int64[rows]) say which chunk of the corpus each row is.
     """
@@ -155,7 +155,8 @@ class TokenStream:
         ends = np.minimum(begins + self.sequence_length, borders[-1])
         low = np.searchsorted(borders, begins, side="right") - 1
         high = np.searchsorted(borders, ends, side="left")
-        for index in np.unique(np.concatenate([np.arange(a, b) for a, b in zip(low, high, strict=True)])):
+        opened = np.bincount(low, minlength=len(borders)) - np.bincount(high, minlength=len(borders))
+        for index in np.flatnonzero(np.cumsum(opened)):
             start, stop = np.maximum(begins, borders[index]), np.minimum(ends, borders[index + 1])
             rows = np.flatnonzero(stop > start)
             start, stop = start[rows], stop[rows]

@@ -51,26 +51,26 @@ def fill(tokens, offsets, first_document, pieces, batch):  # type: ignore[no-unt
 
     `pieces` are four arrays (rows, columns, starts, counts): piece i is `counts[i]` tokens from `starts[i]` on, and
     goes to row `rows[i]` from column `columns[i]`. `offsets` are the shard's document borders, `first_document` the
-    number of its first document. A label is the next token of the same document; the last token of a document has
-    none. Positions restart at each document and at each row.
+    number of its first document. A label is the next token. An end-of-text token is predicted by the document it ends
+    and, as an input, opens the next one: so a document's first token is learned from it, as evaluation and generation
+    ask for it. Positions restart there, and at each row. The last token of a shard has no label.
     """
     rows, columns, starts, counts = pieces
     ids, labels, positions, documents = batch
+    size = offsets[-1]
+    last = len(offsets) - 2
     for i in range(len(rows)):
         row, column, place, end = rows[i], columns[i], starts[i], starts[i] + counts[i]
-        document = np.searchsorted(offsets, place, side="right") - 1
+        document = min(np.searchsorted(offsets, place + 1, side="right") - 1, last)
         while place < end:
-            border = offsets[document + 1]
+            border = offsets[document + 1] - 1 if document < last else size
             count = min(border, end) - place
             for k in range(count):
                 ids[row, column + k] = tokens[place + k]
                 positions[row, column + k] = k
                 documents[row, column + k] = first_document + document
-            for k in range(count - 1):
-                labels[row, column + k] = tokens[place + k + 1]
-            if count > 0:  # a document may be empty
-                last = place + count
-                labels[row, column + count - 1] = np.int64(tokens[last]) if last < border else np.int64(IGNORED)
+                following = place + k + 1
+                labels[row, column + k] = np.int64(tokens[following]) if following < size else np.int64(IGNORED)
             column += count
             place += count
             document += 1

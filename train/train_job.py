@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import corpusmill
 from corpusmill import errors
@@ -145,18 +145,16 @@ def _follow(output: IO[str], progress: StageProgress, tail: deque[str]) -> None:
 
 def _failure(code: int, tail: list[str], how: str) -> CorpusmillError:
     """The sentence that the processes ended with, as the kind of error it was; else the end of what they printed."""
-    for index, line in enumerate(tail):
+    for line in tail:
         if line.startswith(ERROR_LINE):
-            kinds = {kind.exit_code: kind for kind in vars(errors).values() if _is_kind(kind)}
-            return kinds.get(code, CorpusmillError)("\n".join([line.removeprefix(ERROR_LINE), *tail[index + 1 :]]))
+            # not by the exit code: the launcher ends with that of whichever process fell first
+            kind, _, sentence = line.removeprefix(ERROR_LINE).partition(": ")
+            found = getattr(errors, kind, CorpusmillError)
+            return cast(CorpusmillError, found(sentence.replace("\\n", "\n")))
     if code in (143, -signal.SIGTERM):
         return CorpusmillError(f"training was stopped by a signal; a checkpoint is saved where there was time. {how}")
     said = "\n".join(f"    {line}" for line in tail) or "    (nothing)"
     return CorpusmillError(f"training ended with exit code {code}. {how}. The last lines were:\n{said}")
-
-
-def _is_kind(value: Any) -> bool:
-    return isinstance(value, type) and issubclass(value, CorpusmillError)
 
 
 def _how_to_go_on(source: str, overrides: Sequence[str]) -> str:

@@ -121,15 +121,20 @@ def test_the_same_batches_come_out_of_another_process(shards: Folder) -> None:
     assert found[0].stdout == found[1].stdout != ""
 
 
-def oracle(documents: list[list[int]], chunk: int, length: int) -> list[tuple[int, int, int, int]]:
-    """(id, label, position, document) of one row, by hand."""
-    flat = [(number, place) for number, tokens in enumerate(documents) for place in range(len(tokens))]
+def oracle(groups: list[list[list[int]]], chunk: int, length: int) -> list[tuple[int, int, int, int]]:
+    """(id, label, position, document) of one row, by hand: an end-of-text token, as an input, opens the next document."""
+    flat: list[tuple[int, int, int]] = []  # id, label, document
+    number = 0
+    for shard in groups:
+        ids = [(token, number + d, place == len(doc) - 1) for d, doc in enumerate(shard) for place, token in enumerate(doc)]
+        number += len(shard)
+        for i, (token, document, closes) in enumerate(ids):
+            label = ids[i + 1][0] if i + 1 < len(ids) else IGNORED
+            flat.append((token, label, min(document + closes, number - 1)))
     row: list[tuple[int, int, int, int]] = []
-    for number, place in flat[chunk * length : (chunk + 1) * length]:
-        tokens = documents[number]
-        label = tokens[place + 1] if place + 1 < len(tokens) else IGNORED
-        position = row[-1][2] + 1 if row and row[-1][3] == number else 0
-        row.append((tokens[place], label, position, number))
+    for token, label, document in flat[chunk * length : (chunk + 1) * length]:
+        position = row[-1][2] + 1 if row and row[-1][3] == document else 0
+        row.append((token, label, position, document))
     return row + [(EOS, IGNORED, 0, -1)] * (length - len(row))
 
 
@@ -141,12 +146,13 @@ def oracle(documents: list[list[int]], chunk: int, length: int) -> list[tuple[in
 def test_rows_are_what_a_slow_reading_by_hand_gives(groups: list[list[int]], length: int, tmp_path_factory) -> None:
     documents = distinct_documents(*(n for group in groups for n in group))
     parts = iter(documents)
-    folder = write_shards(tmp_path_factory.mktemp("s"), [[next(parts) for _ in group] for group in groups])
+    shards = [[next(parts) for _ in group] for group in groups]
+    folder = write_shards(tmp_path_factory.mktemp("s"), shards)
     source = stream(folder, length=length, batch=1)
     for step in range(1, source.num_chunks + 1):
         batch = source.batch(step)
         row = zip(batch.input_ids[0], batch.labels[0], batch.positions[0], batch.documents[0], strict=True)
-        assert [tuple(int(v) for v in place) for place in row] == oracle(documents, int(batch.chunks[0]), length)
+        assert [tuple(int(v) for v in place) for place in row] == oracle(shards, int(batch.chunks[0]), length)
 
 
 def test_large_vocabularies_come_through_unchanged(tmp_path: Path) -> None:

@@ -48,6 +48,8 @@ def main() -> NoReturn:
     error = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
         code = app(standalone_mode=False)
+        if code == EXIT_INTERRUPTED:  # typer's own answer to Ctrl-C
+            raise KeyboardInterrupt
         sys.exit(code if isinstance(code, int) else EXIT_OK)
     except (KeyboardInterrupt, typer.Abort):
         error.print(

@@ -47,6 +47,7 @@ class CleanStep(PipelineStep):  # type: ignore[misc]
         from corpusmill.clean.clean_job import clean_part, plan
         from corpusmill.inputs import expand
         from corpusmill.ledger import PartRegistry, StageLedger
+        from corpusmill.mill import keep_recipe
         from corpusmill.recipe import load_recipe
         from corpusmill.storage import Folder
 
@@ -54,6 +55,7 @@ class CleanStep(PipelineStep):  # type: ignore[misc]
             yield from data
         folder, recipe = Folder(self.run_folder), load_recipe(self.recipe, self.overrides)
         sizes = expand(self.inputs)
+        keep_recipe(folder, recipe)
         # every rank comes to the same numbers by itself, so no rank waits for another
         entries = PartRegistry(folder).numbered(list(sizes), sizes)
         ledger = StageLedger(folder, "clean")

@@ -88,7 +88,7 @@ def open_mill(
         if owner.taken_over is not None:
             watch.say(f"{output}: taking over from process {owner.taken_over['pid']}, which is gone")
         folder.remove_temporary()
-        folder.write_json(RECIPE_NAME, {"format": FORMAT_VERSION, "recipe": recipe.model_dump(mode="json")})
+        keep_recipe(folder, recipe)
         if inputs:
             stored = folder.read_json(RUN_NAME) if folder.exists(RUN_NAME) else {}
             # inputs keep the names they were given; relative ones are found again from here
@@ -99,6 +99,11 @@ def open_mill(
             yield Mill(context, owner)
         finally:
             running.close()
+
+
+def keep_recipe(run: Folder, recipe: Recipe) -> None:
+    """Write the recipe into the run folder, which makes it one."""
+    run.write_json(RECIPE_NAME, {"format": FORMAT_VERSION, "recipe": recipe.model_dump(mode="json")})
 
 
 def stored_recipe(run: Folder) -> Recipe:

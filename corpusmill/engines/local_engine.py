@@ -52,9 +52,12 @@ class LocalEngine:
         with ProcessPoolExecutor(
             workers, mp_context=context, initializer=_start_worker, initargs=(os.getpid(),)
         ) as pool:
+            # a worker interrupted while it is being started dies with a traceback; Ctrl-C waits until they stand
+            held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
             futures: dict[Future[dict[str, Any]], Any] = {pool.submit(task, a): a for a in left}
             pending = set(futures)
             try:
+                signal.pthread_sigmask(signal.SIG_SETMASK, held)
                 while pending:
                     done, pending = wait(pending, return_when=FIRST_COMPLETED)
                     for future in done:
@@ -63,7 +66,7 @@ class LocalEngine:
             except BaseException:
                 # Ctrl-C or an error: what runs is stopped at once; its half-written files have temporary names
                 for process in (getattr(pool, "_processes", None) or {}).values():
-                    process.terminate()
+                    process.kill()
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
 

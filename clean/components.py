@@ -55,7 +55,8 @@ def _make_rule(component: Component, where: str) -> Judge:
 
         return DatatroveRule(component.use, found, component.settings, where)
     if hasattr(found, "judge_rows"):
-        return _build(found, component, where)  # type: ignore[no-any-return]
+        judge: Judge = _build(found, component, where)
+        return judge
     raise InputError(f"{where}.use: {component.use} is neither a corpusmill Rule nor a datatrove filter")
 
 

@@ -48,7 +48,7 @@ def as_datatrove(rule: Rule) -> Any:
     require_extra("as_datatrove", "datatrove", "datatrove")
     from datatrove.pipeline.filters.base_filter import BaseFilter
 
-    class RuleFilter(BaseFilter):  # type: ignore[misc]
+    class RuleFilter(BaseFilter):
         name = f"corpusmill {type(rule).__name__}"
 
         def __init__(self) -> None:

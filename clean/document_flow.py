@@ -38,7 +38,7 @@ class DocumentFlow:
         )
 
     def __call__(self, pages: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Batches of PAGES in; the columns of DROPPED out. Every row flows through; `drop_reason` is null where kept."""
+        """Batches of PAGES in; the columns of DROPPED out. Every row flows on; `drop_reason` is null where kept."""
         batches = edit(extract(pages, self.extractor), self.editors, self.edited)
         return judge(measured(identified(batches, self.identifier, self.wanted)), self.rules)
 

@@ -8,7 +8,8 @@ from typing import ClassVar, Protocol
 
 from pydantic import ConfigDict
 
-# Plain ASCII without entities or control characters is what ftfy leaves alone; most English pages are spared its passes.
+# Plain ASCII without entities or control characters is what ftfy leaves alone; most English pages are spared its
+# passes.
 _PERHAPS_BROKEN = re.compile(r"[^\n -%'-~]")
 
 

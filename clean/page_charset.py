@@ -25,7 +25,7 @@ def decode(body: bytes, http_charset: str | None = None) -> tuple[str, str]:
     if _is_utf8(body):
         return body.decode("utf-8", "replace"), "utf-8"
     # Pages that say UTF-8 and are not are common; browsers show them broken, we ask the bytes.
-    detected = detect_encoding(body[:_DETECT_BYTES], from_html_meta=False)
+    detected = detect_encoding(body[:_DETECT_BYTES], from_html_meta=False) or "utf-8"
     return bytes_to_str(body, detected), detected
 
 

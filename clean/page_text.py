@@ -80,7 +80,7 @@ class Extractor:
 
 
 def extract(batches: Iterable[pa.RecordBatch], extractor: Extractor) -> Iterator[pa.RecordBatch]:
-    """PAGES in; `body` goes, charset, title, author, date and text come. Rows dropped earlier flow through untouched."""
+    """PAGES in; `body` goes, charset, title, author, date and text come. Rows dropped earlier flow on as they are."""
     for batch in batches:
         rows = zip(*(batch.column(n).to_pylist() for n in ("url", "host", "http_charset", "drop_reason")), strict=True)
         bodies = batch.column("body")
@@ -126,7 +126,7 @@ def _trafilatura(html: str) -> str | None:
 
     # deduplicate and date extraction stay off: one keeps a process-wide cache, the other asks what day it is
     found = bare_extraction(html, fast=True, include_comments=False, with_metadata=False)
-    return None if found is None else found.text
+    return None if found is None or isinstance(found, dict) else found.text
 
 
 def _meta(tree: HTMLTree, selector: str) -> str | None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import unicodedata
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -121,15 +122,14 @@ def count_texts(offsets, data, classes, stop_hashes, terminal, out):  # type: ig
     table_size = 1024
     table = np.zeros(table_size, np.uint64)
     stamps = np.zeros(table_size, np.int64)
-    generation = 0
     for d in range(offsets.shape[0] - 1):
+        generation = d + 1
         p, end = offsets[d], offsets[d + 1]
         # lines met so far, as hashes, in an open-addressed table that grows with the text
         while table_size < end - p:  # a line takes two bytes at least, so half stays free
             table_size *= 2
             table = np.zeros(table_size, np.uint64)
             stamps = np.zeros(table_size, np.int64)
-        generation += 1
         chars = words = symbol_free = symbol_free_chars = alpha_words = hashes = ellipses = 0
         lines = bullets = ellipsis_lines = terminal_lines = short_lines = duplicates = line_total = duplicate_chars = 0
         stop_seen = 0
@@ -154,7 +154,7 @@ def count_texts(offsets, data, classes, stop_hashes, terminal, out):  # type: ig
                 point, size, bits = np.int64(10), 1, np.uint8(4)  # the end closes a word and a line
             p += size
             is_word = (bits & 35) != 0  # letter, number or mark
-            joins = False  # punctuation inside a word, as in example.com and 3.14
+            joins: Any = False  # punctuation inside a word, as in example.com and 3.14
             if kind == 1 and (point == 46 or point == 44) and p < end:
                 following = data[p]
                 digit = 48 <= following <= 57 and 48 <= last <= 57
@@ -240,6 +240,7 @@ def count_texts(offsets, data, classes, stop_hashes, terminal, out):  # type: ig
                     line_hash = (line_hash ^ np.uint64(32)) * np.uint64(0x100000001B3)
                     line_chars += 1
                     line_pending -= 1
+                    line_dots = 0
                 line_chars += 1
                 line_last = point
                 line_dots = line_dots + 1 if point == 46 else 0

@@ -1,7 +1,7 @@
 """Each stage as a datatrove PipelineStep, so that Slurm and Ray users run the mill under datatrove's executors.
 
-    LocalPipelineExecutor([CleanStep("runs/english", "english", ["crawl/*.warc.gz"]), JsonlWriter("out")], tasks=8).run()
-    LocalPipelineExecutor([StageStep("runs/english", "dedup")], tasks=1).run()
+    LocalPipelineExecutor([CleanStep("runs/english", "english", ["crawl/*.warc.gz"]), JsonlWriter("out")],
+    tasks=8).run() LocalPipelineExecutor([StageStep("runs/english", "dedup")], tasks=1).run()
     LocalPipelineExecutor([StageStep("runs/english", "tokenize")], tasks=1).run()
 
 CleanStep shares the inputs out over the ranks, and its documents flow on to any datatrove block. Records and parts are
@@ -33,7 +33,7 @@ _METADATA = (
 )
 
 
-class CleanStep(PipelineStep):  # type: ignore[misc]
+class CleanStep(PipelineStep):
     """Cleans `inputs[rank::world_size]` into the run folder, and yields the kept documents."""
 
     name = "corpusmill clean"
@@ -80,7 +80,7 @@ class CleanStep(PipelineStep):  # type: ignore[misc]
                 yield document
 
 
-class StageStep(PipelineStep):  # type: ignore[misc]
+class StageStep(PipelineStep):
     """Runs one later stage (dedup, tokenize, train, evaluate, export) on the run folder. Needs tasks=1."""
 
     name = "corpusmill stage"

@@ -50,7 +50,7 @@ def _python() -> Finding:
 
 def _headers() -> Finding:
     header = Path(sysconfig.get_paths()["include"]) / "Python.h"
-    hint = f"no {header}: install python3-dev (or python3.11-dev); fastText is compiled on some systems, DeepSpeed's ops on all"
+    hint = f"no {header}: install python3-dev (or python3.11-dev); DeepSpeed compiles its ops"
     return Finding("Python headers", header.exists(), str(header) if header.exists() else hint)
 
 

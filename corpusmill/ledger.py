@@ -1,11 +1,11 @@
-"""What has been done, in files a person can open: which part an input is, one record per finished part, one manifest per
-finished stage.
+"""What has been done, in files a person can open: which part an input is, one record per finished part,
+one manifest per finished stage.
 
-    RUN/parts.json                     input -> part number; never reused, so addresses do not move when inputs are added
-    RUN/<stage>/settings.json          the part of the recipe that decides this stage's output
-    RUN/<stage>/records/part-00042.json  counts, bytes, inputs and outputs with checksums: written last, so a part is done
-                                       exactly when its record stands
-    RUN/<stage>/manifest.json          all records in one, totals, versions: a stage is done exactly when it stands
+    RUN/parts.json                input -> part number; never reused, so addresses do not move when inputs are added
+    RUN/<stage>/settings.json     the part of the recipe that decides this stage's output
+    RUN/<stage>/records/*.json    counts, bytes, inputs and outputs with checksums: written last, so a part is done
+                                  exactly when its record stands
+    RUN/<stage>/manifest.json     all records in one, totals, versions: a stage is done exactly when it stands
 """
 
 from __future__ import annotations

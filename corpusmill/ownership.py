@@ -1,7 +1,8 @@
 """One process owns an output folder. A second one is refused by name; a dead owner's folder is taken over.
 
-The lock is `owner.json`: who (host, process, a random token) and a heartbeat. On a local disk it is created exclusively;
-an object store has no such thing everywhere, so there the writer reads back and the last writer wins before work starts.
+The lock is `owner.json`: who (host, process, a random token) and a heartbeat. On a local disk it is created
+exclusively; an object store has no such thing everywhere, so there the writer reads back and the last writer wins
+before work starts.
 """
 
 from __future__ import annotations

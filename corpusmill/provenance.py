@@ -1,4 +1,4 @@
-"""Where things came from and went: from a page to its fate, from a batch to its pages, from a page back to its record."""
+"""Where things came from and went: page to fate, batch to pages, page back to its record."""
 
 from __future__ import annotations
 

@@ -132,7 +132,7 @@ class Folder:
 
     @contextmanager
     def writing(self, name: str) -> Iterator[Output]:
-        """Write one file: `with folder.writing("a/b") as out: fill(out.path)`. It is named only if the block succeeds."""
+        """Write one file: `with folder.writing("a/b") as out: fill(out.path)`. It is named if the block succeeds."""
         with _said_plainly(self, name):
             out = Output(name, self._temporary_path(name))
         try:

@@ -13,7 +13,7 @@ from corpusmill.schemas import REMOVED
 
 
 class Pairs(NamedTuple):
-    """Matched pairs: addresses int64 [n], `root` the smaller one's place in a star, and their similarity float64 [n]."""
+    """Matched pairs: addresses int64 [n], `root` the smaller one's place in a star, similarity float64 [n]."""
 
     root: np.ndarray
     address: np.ndarray

@@ -86,14 +86,15 @@ def sign_part(task: SignTask) -> dict[str, Any]:
     with (
         run.writing(f"dedup/signatures/{name}.parquet") as signed,
         run.writing(f"dedup/bands/{name}.parquet") as banded,
+        PartWriter(signed.path, SIGNATURES) as signatures,
+        PartWriter(banded.path, BANDS) as bands,
     ):
-        with PartWriter(signed.path, SIGNATURES) as signatures, PartWriter(banded.path, BANDS) as bands:
-            for batch in read_part(run, f"documents/{name}.parquet", DOCUMENTS, ("id", "url", "fetched_at", "text")):
-                addresses = np.arange(row, row + batch.num_rows, dtype=np.int64) + task.part * ADDRESS_STRIDE
-                row += batch.num_rows
-                found = minhash.sign(batch.column("text"))
-                signatures.write(_signature_rows(batch, addresses, found))
-                bands.write(_band_rows(minhash, addresses, found))
+        for batch in read_part(run, f"documents/{name}.parquet", DOCUMENTS, ("id", "url", "fetched_at", "text")):
+            addresses = np.arange(row, row + batch.num_rows, dtype=np.int64) + task.part * ADDRESS_STRIDE
+            row += batch.num_rows
+            found = minhash.sign(batch.column("text"))
+            signatures.write(_signature_rows(batch, addresses, found))
+            bands.write(_band_rows(minhash, addresses, found))
     return StageLedger(run, STAGE).write_record(
         task.part,
         settings_digest=task.settings_digest,
@@ -159,7 +160,7 @@ def _signature_batches(run: Folder, part: int) -> Iterator[pa.RecordBatch]:
 
 
 def _write_removed(run: Folder, removed: pa.Table, parts: Sequence[int]) -> list[Output]:
-    """One part of `removed` and of `cuts` for each part of `documents`, empty ones too: a missing file is then damage."""
+    """One part of `removed` and of `cuts` for each part of `documents`, empty ones too: a missing file is damage."""
     owner = removed.column("address").to_numpy() // ADDRESS_STRIDE
     outputs = []
     for part in parts:
@@ -174,9 +175,7 @@ def _write_removed(run: Folder, removed: pa.Table, parts: Sequence[int]) -> list
 
 def _counts(records: Sequence[Mapping[str, Any]], removed: pa.Table, cleaned: Mapping[str, Any]) -> dict[str, Any]:
     documents = sum(r["counts"]["documents"] for r in records)
-    assert documents == cleaned["counts"]["documents"], (
-        f"{documents} signed of {cleaned['counts']['documents']} documents"
-    )
+    assert documents == cleaned["counts"]["documents"], f"{documents} documents signed"
     removed_bytes = int(removed.column("text_bytes").to_numpy().sum())
     return {
         "documents": documents,

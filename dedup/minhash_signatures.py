@@ -29,7 +29,7 @@ _TABLE_SIZE = 0x20000
 
 @dataclass(frozen=True)
 class MinHash:
-    """Signatures for one choice of shingle, bands, rows and seed. The defaults are FineWeb's: 5 words, 14 bands of 8."""
+    """Signatures for one choice of shingle, bands, rows and seed. FineWeb's by default: 5 words, 14 bands of 8."""
 
     shingle_words: int = 5
     bands: int = 14
@@ -107,8 +107,7 @@ def word_table() -> np.ndarray:
 
 @njit(cache=True, nogil=True)
 def sign_texts(offsets, data, table, multipliers, addends, shingle_words, out):  # type: ignore[no-untyped-def]
-    """Fill `out` uint32 [texts, hashes]. One pass: words are hashed once, shingles are made from a ring of word hashes."""
-    num_hashes = multipliers.shape[0]
+    """Fill `out` uint32 [texts, hashes]. One pass: words are hashed once, shingles made from a ring of their hashes."""
     ring = np.zeros(shingle_words, np.uint64)
     for d in range(offsets.shape[0] - 1):
         row = out[d]
@@ -168,7 +167,7 @@ def _shingle(ring, first, count, size):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True, inline="always")
 def _take_minima(row, shingle, multipliers, addends):  # type: ignore[no-untyped-def]
-    """Multiply-shift hashing (Dietzfelbinger et al. 1997) of one shingle by every function; LLVM vectorises the loop."""
+    """Multiply-shift hashing (Dietzfelbinger et al. 1997) of a shingle by every function; LLVM vectorises the loop."""
     for k in range(row.shape[0]):
         value = np.uint32(shingle * multipliers[k] + addends[k])
         row[k] = min(row[k], value)

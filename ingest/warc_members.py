@@ -6,11 +6,12 @@ each record's exact place and length, checks every CRC, and after a damaged memb
 
 from __future__ import annotations
 
+import gzip
 import io
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import IO
+from typing import IO, cast
 
 from fastwarc.warc import ArchiveIterator
 
@@ -44,12 +45,14 @@ def walk(stream: IO[bytes], name: str, max_record_bytes: int) -> Iterator[Member
     Memory is one record, at most `max_record_bytes` of it. Raises InputError if the file is no WARC.
     """
     window = _Window(stream)
-    head = window.peek(4)
+    head = window.peek(5)
     if not head:
         raise InputError(f"{name} is empty: expected a WARC file")
     if head.startswith(GZIP_MAGIC):
         yield from _walk_gzip(window, name, max_record_bytes + _HEADER_ROOM)
-    elif head.startswith(ZSTD_MAGIC) or head == b"WARC":
+    elif head == b"WARC/":
+        yield from _walk_plain(window.rewound(), "member", max_record_bytes + _HEADER_ROOM)
+    elif head.startswith(ZSTD_MAGIC):
         yield from _walk_by_fastwarc(window.rewound(), name, "member", max_record_bytes)
     else:
         raise InputError(
@@ -61,15 +64,18 @@ def walk(stream: IO[bytes], name: str, max_record_bytes: int) -> Iterator[Member
 def read_member(stream: IO[bytes], offset: int, length: int, offset_kind: str) -> bytes:
     """The uncompressed bytes of one record, from its place in the file."""
     if offset_kind != "member":
-        for record in _walk_by_fastwarc(stream, "archive", offset_kind, 1 << 40):
-            if record.offset == offset:
-                return record.data
+        for member in _walk_plain(_inflated(stream), offset_kind, 1 << 40):
+            if member.offset == offset:
+                return member.data
         raise InputError(f"no record at {offset:,} of the uncompressed archive")
     stream.seek(offset)
     raw = stream.read(length)
     if raw.startswith(GZIP_MAGIC):
         return zlib.decompress(raw, wbits=31)
-    return next(_walk_by_fastwarc(io.BytesIO(raw), "record", offset_kind, 1 << 40)).data
+    if raw.startswith(b"WARC/"):
+        return raw
+    (member, *_) = _walk_by_fastwarc(io.BytesIO(raw), "record", offset_kind, 1 << 40)
+    return member.data
 
 
 def _walk_gzip(window: _Window, name: str, limit: int) -> Iterator[Member]:
@@ -83,14 +89,21 @@ def _walk_gzip(window: _Window, name: str, limit: int) -> Iterator[Member]:
                     f"{name} is not a WARC file: it is gzip, but holds {data[:20]!r} where 'WARC/' is expected"
                 )
             damage = "no WARC record in this gzip member"
-        if first and damage is None and _holds_several(data, cut_short):
-            yield from _walk_by_fastwarc(window.rewound(), name, "uncompressed", limit)
+        several = _holds_several(data, cut_short)
+        if first and several:
+            yield from _walk_plain(_inflated(window.rewound()), "uncompressed", limit)
             return
         first = False
         if damage is not None:
             window.skip_to(offset + 1)
             window.find(GZIP_MAGIC, _begins_a_record)
-        yield Member(offset, window.position - offset, b"" if damage else data, damage, cut_short)
+        length = window.position - offset
+        if damage is None and several and not cut_short:
+            # against the standard, but seen: they share the member's place, and its length is the first one's
+            for i, record in enumerate(_walk_plain(io.BytesIO(data), "member", limit)):
+                yield Member(offset, 0 if i else length, record.data, record.damage)
+        else:
+            yield Member(offset, length, b"" if damage else data, damage, cut_short)
 
 
 def _inflate(window: _Window, limit: int) -> tuple[bytes, str | None, bool]:
@@ -101,7 +114,7 @@ def _inflate(window: _Window, limit: int) -> tuple[bytes, str | None, bool]:
     while not inflater.eof:
         chunk = window.take()
         if not chunk:
-            return b"", "the file ends inside this record", False
+            return b"".join(kept), "the file ends inside this record", False
         try:
             piece = inflater.decompress(chunk, _CHUNK * 4)
             if size < limit:
@@ -120,14 +133,69 @@ def _inflate(window: _Window, limit: int) -> tuple[bytes, str | None, bool]:
 
 def _holds_several(data: bytes, cut_short: bool) -> bool:
     """Whether a member holds more than one record: then the file was gzipped as a whole."""
-    head, found, rest = data.partition(b"\r\n\r\n")
+    blank = b"\r\n\r\n" if b"\r\n" in data[:64] else b"\n\n"
+    head, found, rest = data.partition(blank)
     if not found:
         return cut_short
-    for line in head.split(b"\r\n"):
+    for line in head.splitlines():
         key, _, value = line.partition(b":")
         if key.strip().lower() == b"content-length" and value.strip().isdigit():
             return rest[int(value) :].lstrip(b"\r\n").startswith(b"WARC/")
     return False
+
+
+def _walk_plain(stream: IO[bytes], kind: str, limit: int) -> Iterator[Member]:
+    """Records of an archive that is not compressed, or no longer. After damage the next `WARC/` line is sought."""
+    reader = io.BufferedReader(cast(io.RawIOBase, stream), _CHUNK) if not hasattr(stream, "readline") else stream
+    at, lost, why = 0, 0, ""
+    try:
+        line = reader.readline()
+        while line:
+            if not line.startswith(b"WARC/"):
+                lost, why = lost + len(line), why or "no WARC header where one is expected"
+                at += len(line)
+                line = reader.readline()
+                continue
+            if lost and why:
+                yield Member(at - lost, lost, b"", why, offset_kind=kind)
+            lost, why = 0, ""
+            head, size = _header(reader, line)
+            body = reader.read(min(size, limit))
+            skipped = _skip(reader, size - len(body)) if size > limit else 0
+            length = len(head) + len(body) + skipped
+            whole = len(body) + skipped == size
+            line = reader.readline()
+            while line in (b"\r\n", b"\n"):
+                length += len(line)
+                line = reader.readline()
+            damage = None if whole else "the file ends inside this record"
+            yield Member(at, length, b"" if damage else head + body + b"\r\n\r\n", damage, size > limit, kind)
+            at += length
+    except (OSError, EOFError, zlib.error) as e:
+        yield Member(at, max(stream.tell() - at, 0), b"", f"unreadable from here on: {e}", offset_kind=kind)
+        return
+    if lost:
+        yield Member(at - lost, lost, b"", why, offset_kind=kind)
+
+
+def _header(reader: IO[bytes], first: bytes) -> tuple[bytes, int]:
+    """(header with its closing empty line, Content-Length)."""
+    lines, size = [first], 0
+    while True:
+        line = reader.readline(_HEADER_ROOM)
+        lines.append(line)
+        if not line.strip():
+            return b"".join(lines), size
+        key, _, value = line.partition(b":")
+        if key.strip().lower() == b"content-length" and value.strip().isdigit():
+            size = int(value)
+
+
+def _skip(reader: IO[bytes], size: int) -> int:
+    left = size
+    while left and (chunk := reader.read(min(left, _CHUNK))):
+        left -= len(chunk)
+    return size - left
 
 
 def _walk_by_fastwarc(stream: IO[bytes], name: str, kind: str, limit: int) -> Iterator[Member]:
@@ -142,7 +210,7 @@ def _walk_by_fastwarc(stream: IO[bytes], name: str, kind: str, limit: int) -> It
             declared = record.content_length
             damage = None if len(body) >= min(declared, limit + 1) else "the file ends inside this record"
             held = (record.stream_pos, _serialise(record, body), declared > limit, damage)
-    except OSError as e:
+    except (OSError, EOFError, zlib.error) as e:
         if held is None:
             raise InputError(f"{name} is not a WARC file: {e}") from e
         end = _size(stream)
@@ -161,6 +229,11 @@ def _member(held: tuple[int, bytes, bool, str | None], end: int, kind: str) -> M
 def _serialise(record: object, body: bytes) -> bytes:
     head = "".join(f"{k}: {v}\r\n" for k, v in record.headers.items())  # type: ignore[attr-defined]
     return b"WARC/1.1\r\n" + head.encode("utf-8", "surrogateescape") + b"\r\n" + body + b"\r\n\r\n"
+
+
+def _inflated(stream: IO[bytes]) -> IO[bytes]:
+    """A whole-file gzip as the bytes it holds: places in the compressed file mean nothing."""
+    return cast(IO[bytes], gzip.GzipFile(fileobj=stream))
 
 
 def _size(stream: IO[bytes]) -> int:

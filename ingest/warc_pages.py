@@ -84,10 +84,11 @@ def pages_of(
         yield pa.RecordBatch.from_pylist(rows, schema=PAGES)
 
 
-def parse_record(data: bytes) -> WarcRecord | None:
+def parse_record(data: bytes, auto_decode: str = "all") -> WarcRecord | None:
     """The record in `data`, its HTTP message parsed and decoded, or None if there is none to be found."""
     try:
-        return next(iter(ArchiveIterator(io.BytesIO(data), parse_http=True, auto_decode="all")), None)
+        records = ArchiveIterator(io.BytesIO(data), parse_http=True, auto_decode=auto_decode, quirks_mode=True)
+        return next(iter(records), None)
     except (OSError, ValueError):
         return None
 
@@ -137,24 +138,32 @@ def _response(row: dict[str, Any], record: WarcRecord, member: Member, max_page_
         return _drop(row, "not_html", row["content_type"])
     if member.cut_short:
         return _drop(row, "too_large", f"more than {max_page_bytes} bytes")
-    return _with_body(row, record, max_page_bytes)
+    return _with_body(row, record, member, max_page_bytes)
 
 
-def _with_body(row: dict[str, Any], record: WarcRecord, max_page_bytes: int) -> dict[str, Any]:
+def _with_body(row: dict[str, Any], record: WarcRecord, member: Member, max_page_bytes: int) -> dict[str, Any]:
     expected = record.content_length
     try:
         body = record.reader.read()
     except (OSError, ValueError) as e:
-        return _drop(row, "undecodable_body", str(e))
+        # crawlers that decode a body often leave the label on it
+        plain = parse_record(member.data, "none")
+        body = plain.reader.read() if plain is not None else b""
+        if not _begins_like_html(body):
+            return _drop(row, "undecodable_body", str(e))
     if len(body) < expected and record.http_headers.get("Content-Encoding") is None and not _chunked(record):
         return _drop(row, "truncated_record", f"{len(body)} of {expected} bytes")
     if not body.strip():
         return _drop(row, "empty_body", "")
     if len(body) > max_page_bytes:
         return _drop(row, "too_large", f"{len(body)} bytes")
-    if row["content_type"] is None and not body[:2048].lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith(_HTML_STARTS):
+    if row["content_type"] is None and not _begins_like_html(body):
         return _drop(row, "not_html", "no content type, and it does not begin like HTML")
     return row | {"body": body}
+
+
+def _begins_like_html(body: bytes) -> bool:
+    return body[:2048].lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith(_HTML_STARTS)
 
 
 def _chunked(record: WarcRecord) -> bool:

@@ -10,11 +10,14 @@ import re
 MAX_LABEL_CHARS = 300
 """Longest URL, host, title or detail that is shown whole."""
 MAX_EXCERPT_CHARS = 600
+MAX_EXCERPT_LINES = 24
 
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufdd0-\ufdef\ufeff\ufffe\uffff]")
 # marks, embeddings, overrides and isolates (UAX 9): they outlive the element they stand in
 _BIDI = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-_STACKED_MARKS = re.compile("([\u0300-\u036f\u0483-\u0489\u20d0-\u20ff\ufe20-\ufe2f]{4})[\u0300-\u036f\u0483-\u0489\u20d0-\u20ff\ufe20-\ufe2f]+")
+_STACKED_MARKS = re.compile(
+    "([\u0300-\u036f\u0483-\u0489\u20d0-\u20ff\ufe20-\ufe2f]{4})[\u0300-\u036f\u0483-\u0489\u20d0-\u20ff\ufe20-\ufe2f]+"
+)
 _BLANK_LINES = re.compile(r"\n\s*\n\s*")
 
 
@@ -30,8 +33,12 @@ def label(value: str | None, max_chars: int = MAX_LABEL_CHARS) -> str:
 
 
 def excerpt(text: str, max_chars: int = MAX_EXCERPT_CHARS) -> str:
-    """The beginning of a text, blank lines taken out."""
-    return _cut(_BLANK_LINES.sub("\n", text[: 4 * max_chars]).strip(), max_chars)
+    """The beginning of a text, blank lines taken out: at most so many characters, and MAX_EXCERPT_LINES lines."""
+    lines = _BLANK_LINES.sub("\n", text[: 4 * max_chars]).strip().splitlines()
+    shown = "\n".join(lines[:MAX_EXCERPT_LINES])
+    return (
+        _cut(shown, max_chars) if len(lines) <= MAX_EXCERPT_LINES else _cut(shown, max_chars).removesuffix(" …") + " …"
+    )
 
 
 def _cut(value: str, max_chars: int) -> str:

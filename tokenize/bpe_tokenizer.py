@@ -94,7 +94,9 @@ def load_from_run(run: Folder) -> Tokenizer:
 
 
 def identify(tokenizer: Tokenizer, sha256: str, eos_token: str) -> TokenizerIdentity:
-    return TokenizerIdentity(sha256, tokenizer.get_vocab_size(), eos_token, tokenizer.token_to_id(eos_token))
+    eos_token_id = tokenizer.token_to_id(eos_token)
+    assert eos_token_id is not None, f"{eos_token} is not in the tokenizer"
+    return TokenizerIdentity(sha256, tokenizer.get_vocab_size(), eos_token, eos_token_id)
 
 
 def _end_token(tokenizer: Tokenizer, file: Path) -> str:

@@ -70,7 +70,9 @@ class TiktokenEncoder:
 
 
 def choose_encoder(tokenizer: Tokenizer, texts: Sequence[str] = ()) -> Encoder:
-    """tiktoken if it gives the ids of Hugging Face's tokenizers on the adversarial set and on `texts`; else the latter."""
+    """tiktoken if it gives the ids of Hugging Face's tokenizers on the adversarial set and on `texts`; else the
+    latter.
+    """
     slow = HuggingFaceEncoder(tokenizer)
     if not _is_gpt2_like(tokenizer):
         return slow

@@ -195,7 +195,7 @@ def _training_texts(run: Folder, settings: Tokenize, seed: int, cleaned: Mapping
                     yield row["text"]
     if not found:
         raise InputError(
-            f"{run.url}: no document is left to train a tokenizer on. Look at `corpusmill report` for what was dropped, "
+            f"{run.url}: no document is left to train a tokenizer on. See `corpusmill report` for what was dropped, "
             "and loosen the rules, or lower tokenize.heldout_permille if the corpus is small"
         )
 

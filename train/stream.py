@@ -29,8 +29,8 @@ _PINNED = ("fingerprint", "seed", "sequence_length", "batch_size")
 class Batch:
     """Rows of one global batch. Arrays are int64[rows, sequence_length].
 
-    `labels` are the next tokens, -100 where there is none; an end-of-text token opens a document; `positions` restart at each
-    document; `documents` number the documents through all shards, -1 after the end of the corpus; `chunks`
+    `labels` are the next tokens, -100 where there is none; an end-of-text token opens a document; `positions` restart
+    at each document; `documents` number the documents through all shards, -1 after the end of the corpus; `chunks`
     (int64[rows]) say which chunk of the corpus each row is.
     """
 

@@ -33,7 +33,7 @@ class Engine(Protocol):
     name: str
 
     def run_tasks(self, task: Task, arguments: Sequence[Any], on_done: Callable[[dict[str, Any]], None]) -> None:
-        """Call `task` once for each of `arguments`, in any order, anywhere; `on_done` gets each result, in this process.
+        """Call `task` once for each of `arguments`, in any order, anywhere; `on_done` gets each result, here.
 
         Both must be picklable. A task may be run more than once (a lost worker, speculation), so it writes its output
         whole or not at all, and the same bytes each time.

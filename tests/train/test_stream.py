@@ -122,11 +122,13 @@ def test_the_same_batches_come_out_of_another_process(shards: Folder) -> None:
 
 
 def oracle(groups: list[list[list[int]]], chunk: int, length: int) -> list[tuple[int, int, int, int]]:
-    """(id, label, position, document) of one row, by hand: an end-of-text token, as an input, opens the next document."""
+    """(id, label, position, document) of one row, by hand: as an input, end-of-text opens the next document."""
     flat: list[tuple[int, int, int]] = []  # id, label, document
     number = 0
     for shard in groups:
-        ids = [(token, number + d, place == len(doc) - 1) for d, doc in enumerate(shard) for place, token in enumerate(doc)]
+        ids = [
+            (token, number + d, place == len(doc) - 1) for d, doc in enumerate(shard) for place, token in enumerate(doc)
+        ]
         number += len(shard)
         for i, (token, document, closes) in enumerate(ids):
             label = ids[i + 1][0] if i + 1 < len(ids) else IGNORED

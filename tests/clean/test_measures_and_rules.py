@@ -1,0 +1,172 @@
+"""Measures are what a slow reading gives; rules hold at their bounds; charsets are found in the standard's order."""
+
+from __future__ import annotations
+
+import unicodedata
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from corpusmill.clean import GopherQuality, UrlFilter, measure
+from corpusmill.clean.components import make_editors, make_rules
+from corpusmill.clean.page_charset import decode
+from corpusmill.errors import InputError
+from corpusmill.recipe import Component
+
+TEXTS = st.text(st.sampled_from("ab Tthe.,'’…-•#\n\r!?\"_@09é中の\u0301\u00a0\u2028=%😀"), max_size=60) | st.text(
+    max_size=60
+)
+
+
+def slow_lines(text: str) -> list[str]:
+    """Lines between line feeds and carriage returns, without the blanks around them; empty ones are none."""
+    return [stripped for line in text.replace("\r", "\n").split("\n") if (stripped := line.strip())]
+
+
+@given(TEXTS)
+@example("a\u00a0 b \n a\u00a0 b")
+@settings(max_examples=300, deadline=None)
+def test_line_and_character_counts_are_those_of_a_slow_reading(text: str):
+    text = "".join(
+        c for c in text if unicodedata.category(c) != "Cs" and c not in "\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
+    )
+    found = measure([text])[0].as_py()
+    lines = slow_lines(text)
+    assert found["chars"] == len(text)
+    assert found["lines"] == len(lines)
+    assert found["line_chars"] == sum(map(len, lines))
+    assert found["hashes"] == text.count("#")
+    assert found["bullet_lines"] == sum(line[0] in "•-" for line in lines)
+    assert found["ellipsis_lines"] == sum(line.endswith(("...", "…")) for line in lines)
+    assert found["short_lines"] == sum(len(line) <= 30 for line in lines)
+    folded = ["".join(" " if c.isspace() else c for c in line) for line in lines]
+    assert found["duplicate_lines"] == len(folded) - len(set(folded))
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "non_symbol"),
+    [
+        ("", 0, 0),
+        ("one two  three", 3, 3),
+        ("Yes, no.", 4, 2),
+        ("don't", 2, 2),
+        ("it’s 3.14 at example.com", 5, 5),
+        ("mod_rewrite me@example.com", 2, 2),
+        ("wait... what", 3, 2),
+        ("well-known", 3, 2),
+        ("中文文本", 4, 4),
+        ("e\u0301tude", 1, 1),
+    ],
+)
+def test_words_are_counted_as_the_module_says(text: str, words: int, non_symbol: int):
+    found = measure([text])[0].as_py()
+    assert (found["words"], found["non_symbol_words"]) == (words, non_symbol)
+
+
+def test_a_null_text_has_no_measures_and_batches_equal_single_texts():
+    import pyarrow as pa
+
+    texts = ["the cat and the dog", None, "", "x" * 5000, "中文。\n\n…"]
+    found = measure(pa.array(texts, pa.large_string())).to_pylist()
+    assert found[1] is None
+    assert [f for i, f in enumerate(found) if i != 1] == [measure([t])[0].as_py() for t in texts if t is not None]
+    assert measure(pa.array(texts, pa.large_string()).slice(2, 2)).to_pylist() == found[2:4]
+
+
+GOOD = "those cats and the dogs were sitting on mats "
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("word the and " * 16 + "word", "too_few_words"),
+        ("word the and " * 16 + "word the", None),
+        ("the and word " * 33_333 + "word", None),
+        ("the and word " * 33_333 + "word word", "too_many_words"),
+        ("a to be I " * 20, "words_too_short"),
+        ("the and " * 2 + "extraordinarily " * 60, "words_too_long"),
+        (GOOD * 10 + "# " * 10, None),
+        (GOOD * 10 + "# " * 11, "too_many_hashes"),
+        ("- " + GOOD + "\n" + ("- " + GOOD + "\n") * 9, "too_many_bullets"),
+        (GOOD + "\n" + ("- " + GOOD + "\n") * 9, None),
+        ("cats dogs sit mats " * 20, "too_few_stop_words"),
+    ],
+)
+def test_gopher_bounds_are_inclusive(text: str, reason: str | None):
+    assert GopherQuality().judge(text) == reason
+
+
+def test_a_rules_settings_are_checked():
+    assert make_rules([Component(use="gopher_quality", min_words=40)])["gopher_quality"] == GopherQuality(min_words=40)
+    with pytest.raises(InputError, match=r"clean\.rules\[0\]\.min_word: no such setting; did you mean 'min_words'\?"):
+        make_rules([Component(use="gopher_quality", min_word=40)])
+    with pytest.raises(InputError, match="min_words: found '40'"):
+        make_rules([Component(use="gopher_quality", min_words="40")])
+    with pytest.raises(InputError, match="a name of its own"):
+        make_rules([Component(use="gopher_quality"), Component(use="gopher_quality")])
+    with pytest.raises(InputError, match="no editor named 'ftfi'; did you mean 'ftfy'"):
+        make_editors([Component(use="ftfi")])
+
+
+def test_a_datatrove_filter_stands_in_a_recipe():
+    import pyarrow as pa
+
+    use = "datatrove.pipeline.filters:GopherQualityFilter"
+    rule = make_rules([Component(use=use, name="theirs", min_doc_words=5)])["theirs"]
+    texts = pa.array(["some text", GOOD * 2], pa.large_string())
+    batch = pa.RecordBatch.from_pydict({"id": ["a", "b"], "text": texts})
+    assert rule.judge_rows(batch).to_pylist() == ["gopher_short_doc", None]
+
+
+def test_a_rule_is_a_datatrove_filter():
+    from datatrove.data import Document
+
+    from corpusmill.clean.datatrove_filter import as_datatrove
+
+    step = as_datatrove(GopherQuality())
+    documents = [Document(GOOD * 10, "good"), Document("too short", "bad")]
+    assert [d.id for d in step.run(documents)] == ["good"]
+    assert step.stats.stats["dropped_too_few_words"].total == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "header", "charset"),
+    [
+        (b"\xef\xbb\xbf<p>x", "shift_jis", "utf-8"),
+        ("<p>Привет".encode("windows-1251"), "windows-1251", "cp1251"),
+        ("<p>caf\u00e9".encode("latin-1"), '"ISO-8859-1"', "cp1252"),
+        ("<meta charset=euc-kr><p>한국".encode("euc-kr"), None, "euc_kr"),
+        (
+            '<meta http-equiv="Content-Type" content="text/html; charset=shift_jis">日本'.encode("shift_jis"),
+            None,
+            "cp932",
+        ),
+        ("<p>grün und schön".encode(), None, "utf-8"),
+        ("<meta charset=utf-16><p>grün".encode(), None, "utf-8"),
+        ("<p>Ein schöner Satz über die größten Bäume, für alle Kühe".encode("latin-1"), "utf-8", "cp1252"),
+    ],
+)
+def test_charsets_are_found_in_the_order_of_the_standard(body: bytes, header: str | None, charset: str):
+    import codecs
+
+    text, found = decode(body, header)
+    assert codecs.lookup(found).name in (codecs.lookup(charset).name, {"cp932": "shift_jis"}.get(charset, charset))
+    assert "\ufffd" not in text
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("http://a.example/BEST-CASINO", "banned_word"),
+        ("http://a.example/best%2Dc%61sino/", "banned_word"),
+        ("http://casinos.example/", None),
+        ("http://sub.BAD.example/x", "banned_host"),
+        ("http://notbad.example/x", None),
+    ],
+)
+def test_addresses_are_judged_decoded_and_in_any_case(url: str, reason: str | None):
+    from corpusmill.ingest.warc_pages import host_of
+
+    found = UrlFilter(["bad.example"], ["casino"]).judge(url, host_of(url))
+    assert (found[0] if found else None) == reason

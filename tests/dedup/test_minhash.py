@@ -1,0 +1,172 @@
+"""Signatures are those of a slow reading and estimate Jaccard; clusters keep one document each, by a stated rule."""
+
+from __future__ import annotations
+
+import random
+import unicodedata
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pytest
+from datasketch import MinHash as SketchHash
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from corpusmill.dedup import MinHash, optimal_bands
+from corpusmill.dedup.clusters import Members, Pairs, removed_rows
+from corpusmill.dedup.minhash_signatures import collision_probability
+
+MASK = 0xFFFFFFFFFFFFFFFF
+
+
+def words_of(text: str) -> list[str]:
+    folded = [
+        (c.lower() if len(c.lower()) == 1 else c) if unicodedata.category(c)[0] in "LMN" or ord(c) >= 0x20000 else " "
+        for c in text
+    ]
+    return "".join(folded).split(" ")
+
+
+def slow_sign(minhash: MinHash, text: str) -> list[int]:
+    hashes = []
+    for word in filter(None, words_of(text)):
+        value = 0xCBF29CE484222325
+        for c in word:
+            value = ((value ^ ord(c)) * 0x100000001B3) & MASK
+        hashes.append(value)
+    n = minhash.shingle_words
+    groups = [hashes[i : i + n] for i in range(len(hashes) - n + 1)] or ([hashes] if hashes else [])
+    row = [0xFFFFFFFF] * minhash.num_hashes
+    for group in groups:
+        key = len(group)
+        for value in group:
+            key = ((key * 0x9E3779B97F4A7C15) & MASK) ^ value
+        key ^= key >> 32
+        key = (key * 0xD6E8FEB86659FD93) & MASK
+        key = (key ^ (key >> 32)) & 0xFFFFFFFF
+        a, b = minhash._parameters
+        row = [min(r, (key * int(m) + int(c)) & 0xFFFFFFFF) for r, m, c in zip(row, a, b, strict=True)]
+    return row
+
+
+@given(
+    st.text(st.sampled_from("ab Ç中é.1\n-\u0301𠀀"), max_size=60) | st.text(st.characters(codec="utf-8"), max_size=40)
+)
+@settings(max_examples=200, deadline=None)
+def test_the_kernel_equals_a_slow_reading(text: str):
+    minhash = MinHash(shingle_words=3, bands=3, rows=2, seed=9)
+    assert minhash.sign([text])[0].tolist() == slow_sign(minhash, text)
+
+
+def planted(similarity: float, rng: random.Random, words: int = 600) -> tuple[str, str, float]:
+    left = [f"w{rng.randrange(10**6)}x" for _ in range(words)]
+    right = list(left)
+    for _ in range(round(words * (1 - similarity) / 6)):
+        right[rng.randrange(words)] = f"y{rng.randrange(10**6)}"
+    shingles = [{tuple(t[i : i + 5]) for i in range(len(t) - 4)} for t in (left, right)]
+    return " ".join(left), " ".join(right), len(shingles[0] & shingles[1]) / len(shingles[0] | shingles[1])
+
+
+@pytest.mark.parametrize("similarity", [0.3, 0.5, 0.7, 0.8, 0.9, 0.95])
+def test_agreement_estimates_jaccard_within_sampling_error_as_datasketchs_does(similarity: float):
+    rng = random.Random(4)
+    ours, theirs = [], []
+    for _ in range(40):
+        a, b, true = planted(similarity, rng)
+        left, right = MinHash(bands=16, rows=8).sign([a, b])
+        ours.append((left == right).mean() - true)
+        sketches = [SketchHash(num_perm=128) for _ in range(2)]
+        for sketch, text in zip(sketches, (a, b), strict=True):
+            w = text.split()
+            sketch.update_batch([" ".join(w[i : i + 5]).encode() for i in range(len(w) - 4)])
+        theirs.append(sketches[0].jaccard(sketches[1]) - true)
+    error = 4 * 0.5 / np.sqrt(128 * 40)  # four standard deviations of the mean, at worst
+    assert abs(np.mean(ours)) < error
+    assert abs(np.mean(ours) - np.mean(theirs)) < 2 * error
+    assert np.std(ours) < 1.5 * max(np.std(theirs), 0.01)
+
+
+def test_a_signature_depends_on_text_and_seed_alone():
+    texts = ["one two three four five six", "", "seven"]
+    assert np.array_equal(MinHash().sign(texts)[::-1], MinHash().sign(texts[::-1]))
+    assert np.array_equal(MinHash().sign(pa.array(texts, pa.large_string()).slice(1)), MinHash().sign(texts)[1:])
+    assert not np.array_equal(MinHash(seed=2).sign(texts)[0], MinHash().sign(texts)[0])
+    assert MinHash().has_shingles(MinHash().sign(texts)).tolist() == [True, False, True]
+
+
+def test_bands_are_equal_exactly_where_their_rows_are():
+    rng = np.random.default_rng(0)
+    signatures = rng.integers(0, 2, (200, 12), np.uint32)
+    keys = MinHash(bands=4, rows=3).band(signatures)
+    assert keys.dtype == np.int64
+    for b in range(4):
+        rows = signatures[:, 3 * b : 3 * b + 3]
+        same = (rows[:, None] == rows[None]).all(axis=2)
+        assert np.array_equal(same, keys[:, b][:, None] == keys[:, b][None])
+
+
+def test_the_collision_curve_and_the_choice_of_bands():
+    assert collision_probability(0.75, 14, 8) == pytest.approx(0.77, abs=0.01)  # FineWeb's table
+    assert collision_probability(0.8, 14, 8) == pytest.approx(0.924, abs=0.001)
+    from datasketch.lsh import _optimal_param
+
+    bands, rows = optimal_bands(0.7, 128)
+    assert (bands, rows) == tuple(_optimal_param(0.7, 128, 0.5, 0.5)[:2])
+
+
+def members(*rows: tuple[int, str, int]) -> Members:
+    address, ids, sizes = zip(*rows, strict=True)
+    n = len(rows)
+    return Members(
+        np.array(address), np.array(ids, object), np.array(ids, object), np.array(sizes), np.arange(n), np.zeros((n, 1))
+    )
+
+
+def pairs(*edges: tuple[int, int, float]) -> Pairs:
+    root, address, similarity = zip(*edges, strict=True)
+    return Pairs(np.array(root), np.array(address), np.array(similarity))
+
+
+def test_a_chain_is_one_cluster_with_one_survivor():
+    found = removed_rows(pairs((1, 2, 0.9), (2, 3, 0.8)), members((1, "a", 10), (2, "b", 30), (3, "c", 20)), "longest")
+    assert found.column("address").to_pylist() == [1, 3]
+    assert set(found.column("representative").to_pylist()) == {2}
+    assert set(found.column("cluster").to_pylist()) == {1}
+    assert found.column("similarity").to_pylist() == [0.9, 0.8]
+
+
+@pytest.mark.parametrize(("policy", "stays"), [("longest", "b"), ("earliest", "z"), ("latest", "b")])
+def test_survivors_are_chosen_by_the_stated_rule(policy: str, stays: str):
+    found = removed_rows(pairs((1, 2, 1.0)), members((1, "z", 10), (2, "b", 30)), policy)
+    assert found.column("representative_id").to_pylist() == [stays]
+
+
+def test_ties_break_on_id_and_not_on_the_address():
+    found = removed_rows(pairs((1, 2, 1.0)), members((1, "z", 10), (2, "a", 10)), "longest")
+    assert found.column("id").to_pylist() == ["z"]
+
+
+def test_pairs_below_the_threshold_are_no_duplicates():
+    kept = pairs((1, 2, 0.64), (1, 3, 0.65)).at_least(0.65)
+    assert kept.address.tolist() == [3]
+
+
+def test_no_pair_removes_nothing():
+    none_of = (np.zeros(0, kind) for kind in (int, object, object, int, int))
+    nothing = Members(*none_of, np.zeros((0, 1)))
+    none = Pairs(np.zeros(0, int), np.zeros(0, int), np.zeros(0))
+    assert removed_rows(none, nothing, "longest").num_rows == 0
+
+
+def test_edges_are_stars_to_the_smallest_address_of_each_bucket():
+    from importlib import resources
+
+    rng = np.random.default_rng(1)
+    rows = {(int(b), int(k), int(a)) for b, k, a in zip(*rng.integers(0, [[3], [12], [60]], (3, 300)), strict=True)}
+    band, key, address = zip(*rows, strict=True)
+    bands = pa.table({"band": pa.array(band, pa.int16()), "key": key, "address": address})  # noqa: F841
+    sql = (resources.files("corpusmill.dedup") / "edges.sql").read_text()
+    found = duckdb.sql(sql).fetchall()
+    smallest = {(b, k): min(a for bb, kk, a in rows if (bb, kk) == (b, k)) for b, k, _ in rows}
+    assert found == sorted({(smallest[b, k], a) for b, k, a in rows if smallest[b, k] != a})

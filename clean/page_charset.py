@@ -12,6 +12,11 @@ _MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codec
 _PRESCAN_BYTES = 1024  # HTML standard, section 13.2.3.2
 _META = re.compile(rb"<meta[^>]{0,400}?charset\s*=\s*[\"']?\s*([a-zA-Z0-9_:.\-]{2,40})", re.IGNORECASE)
 _DETECT_BYTES = 65_536
+_AS_ON_THE_WEB = {
+    "shift_jis": "cp932", "euc_kr": "cp949", "gb2312": "gb18030", "gbk": "gb18030", "big5": "big5hkscs",
+    "tis-620": "cp874", "iso8859-11": "cp874",
+}  # fmt: skip
+"""Python's codec to the larger one that the Encoding standard means by the same label."""
 
 
 def decode(body: bytes, http_charset: str | None = None) -> tuple[str, str]:
@@ -25,7 +30,7 @@ def decode(body: bytes, http_charset: str | None = None) -> tuple[str, str]:
     if _is_utf8(body):
         return body.decode("utf-8", "replace"), "utf-8"
     # Pages that say UTF-8 and are not are common; browsers show them broken, we ask the bytes.
-    detected = detect_encoding(body[:_DETECT_BYTES], from_html_meta=False) or "utf-8"
+    detected = _as_on_the_web(detect_encoding(body[:_DETECT_BYTES], from_html_meta=False) or "utf-8")
     return bytes_to_str(body, detected), detected
 
 
@@ -35,9 +40,14 @@ def _label(label: str | None) -> str | None:
         return None
     mapped = map_encoding_to_html5(label.strip(" \"';,").lower(), fallback_utf8=False)
     try:
-        return codecs.lookup(mapped).name if mapped else None
+        return _as_on_the_web(mapped) if mapped else None
     except LookupError:
         return None
+
+
+def _as_on_the_web(label: str) -> str:
+    name = codecs.lookup(label).name
+    return _AS_ON_THE_WEB.get(name, name)
 
 
 def _meta(body: bytes) -> str | None:

@@ -21,7 +21,7 @@ class UrlFilter:
 
     def judge(self, url: str | None, host: str | None) -> tuple[str, str] | None:
         """(reason, what was found), or None where the address is fine."""
-        banned = self._banned_host(host.lower()) if host and self.banned_hosts else None
+        banned = self._banned_host(host.lower().rstrip(".")) if host and self.banned_hosts else None
         if banned is not None:
             return "banned_host", banned
         if url and self.banned_words:
@@ -31,6 +31,7 @@ class UrlFilter:
         return None
 
     def _banned_host(self, host: str) -> str | None:
+        host = host.rstrip(".")  # a name may be written with the dot of the root
         while host:
             if host in self.banned_hosts:
                 return host

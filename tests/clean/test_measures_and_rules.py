@@ -1,4 +1,4 @@
-"""Measures are what a slow reading gives; rules hold at their bounds; charsets are found in the standard's order."""
+"""Measures are what a slow reading gives; rules hold at their bounds."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from corpusmill.clean import GopherQuality, UrlFilter, measure
+from corpusmill.clean import GopherQuality, measure
 from corpusmill.clean.components import make_editors, make_rules
-from corpusmill.clean.page_charset import decode
 from corpusmill.errors import InputError
 from corpusmill.recipe import Component
 
@@ -128,45 +127,3 @@ def test_a_rule_is_a_datatrove_filter():
     documents = [Document(GOOD * 10, "good"), Document("too short", "bad")]
     assert [d.id for d in step.run(documents)] == ["good"]
     assert step.stats.stats["dropped_too_few_words"].total == 1
-
-
-@pytest.mark.parametrize(
-    ("body", "header", "charset"),
-    [
-        (b"\xef\xbb\xbf<p>x", "shift_jis", "utf-8"),
-        ("<p>Привет".encode("windows-1251"), "windows-1251", "cp1251"),
-        ("<p>caf\u00e9".encode("latin-1"), '"ISO-8859-1"', "cp1252"),
-        ("<meta charset=euc-kr><p>한국".encode("euc-kr"), None, "euc_kr"),
-        (
-            '<meta http-equiv="Content-Type" content="text/html; charset=shift_jis">日本'.encode("shift_jis"),
-            None,
-            "cp932",
-        ),
-        ("<p>grün und schön".encode(), None, "utf-8"),
-        ("<meta charset=utf-16><p>grün".encode(), None, "utf-8"),
-        ("<p>Ein schöner Satz über die größten Bäume, für alle Kühe".encode("latin-1"), "utf-8", "cp1252"),
-    ],
-)
-def test_charsets_are_found_in_the_order_of_the_standard(body: bytes, header: str | None, charset: str):
-    import codecs
-
-    text, found = decode(body, header)
-    assert codecs.lookup(found).name in (codecs.lookup(charset).name, {"cp932": "shift_jis"}.get(charset, charset))
-    assert "\ufffd" not in text
-
-
-@pytest.mark.parametrize(
-    ("url", "reason"),
-    [
-        ("http://a.example/BEST-CASINO", "banned_word"),
-        ("http://a.example/best%2Dc%61sino/", "banned_word"),
-        ("http://casinos.example/", None),
-        ("http://sub.BAD.example/x", "banned_host"),
-        ("http://notbad.example/x", None),
-    ],
-)
-def test_addresses_are_judged_decoded_and_in_any_case(url: str, reason: str | None):
-    from corpusmill.ingest.warc_pages import host_of
-
-    found = UrlFilter(["bad.example"], ["casino"]).judge(url, host_of(url))
-    assert (found[0] if found else None) == reason

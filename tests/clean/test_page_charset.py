@@ -35,6 +35,12 @@ def equiv(label: str) -> str:
         (GERMAN.encode("cp1252"), " 'latin1'; ", GERMAN, "cp1252"),
         (GERMAN.encode("cp1252"), "US-ASCII", GERMAN, "cp1252"),
         (GERMAN.encode(), "UTF8", GERMAN, "utf-8"),
+        # labels stand for the wider charset that browsers take them for (WHATWG Encoding, section 4.2)
+        ("①㈱ 株式会社".encode("cp932"), "Shift_JIS", "①㈱ 株式会社", "cp932"),
+        ("똠방각하".encode("cp949"), "euc-kr", "똠방각하", "cp949"),
+        ("价格€5，㐀".encode("gb18030"), "gb2312", "价格€5，㐀", "gb18030"),
+        ("香港粵語啫".encode("big5hkscs"), "big5", "香港粵語啫", "big5hkscs"),
+        ("ก…".encode("cp874"), "tis-620", "ก…", "cp874"),
         # an unknown label is none
         ((meta("windows-1251") + RUSSIAN).encode("cp1251"), "x-nonsense", meta("windows-1251") + RUSSIAN, "cp1251"),
         # then the meta tag, both kinds
@@ -54,6 +60,7 @@ def equiv(label: str) -> str:
         # UTF-8 whose last character was cut stays UTF-8
         ((GERMAN + "ü").encode()[:-1], "utf-8", GERMAN + "\ufffd", "utf-8"),
     ],
+    ids=lambda value: None if value is None or (isinstance(value, str) and value.isascii()) else "",
 )
 def test_a_page_is_decoded_as_declared_or_else_as_it_looks(body: bytes, header: str | None, text: str, charset: str):
     found, name = decode(body, header)

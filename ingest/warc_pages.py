@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import IO, Any
+from typing import IO, Any, Literal
 from urllib.parse import urlsplit
 
 import pyarrow as pa
@@ -84,7 +84,7 @@ def pages_of(
         yield pa.RecordBatch.from_pylist(rows, schema=PAGES)
 
 
-def parse_record(data: bytes, auto_decode: str = "all") -> WarcRecord | None:
+def parse_record(data: bytes, auto_decode: Literal["all", "none"] = "all") -> WarcRecord | None:
     """The record in `data`, its HTTP message parsed and decoded, or None if there is none to be found."""
     try:
         records = ArchiveIterator(io.BytesIO(data), parse_http=True, auto_decode=auto_decode, quirks_mode=True)

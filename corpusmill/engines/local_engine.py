@@ -8,9 +8,11 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from typing import Any
 
 import pyarrow as pa
@@ -52,12 +54,11 @@ class LocalEngine:
         with ProcessPoolExecutor(
             workers, mp_context=context, initializer=_start_worker, initargs=(os.getpid(),)
         ) as pool:
-            # a worker interrupted while it is being started dies with a traceback; Ctrl-C waits until they stand
-            held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-            futures: dict[Future[dict[str, Any]], Any] = {pool.submit(task, a): a for a in left}
-            pending = set(futures)
+            futures: dict[Future[dict[str, Any]], Any] = {}
             try:
-                signal.pthread_sigmask(signal.SIG_SETMASK, held)
+                with _interrupts_held():
+                    futures |= {pool.submit(task, a): a for a in left}
+                pending = set(futures)
                 while pending:
                     done, pending = wait(pending, return_when=FIRST_COMPLETED)
                     for future in done:
@@ -83,6 +84,29 @@ class LocalEngine:
 
     def close(self) -> None:
         """Nothing is held between calls."""
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Ctrl-C waits until the workers stand: one that is interrupted while it is being started dies with a traceback.
+
+    The mask is for the workers, which inherit it. Here another thread would take the signal, so handlers change too.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signals = (signal.SIGINT, signal.SIGTERM)
+    caught: list[int] = []
+    handlers = {s: signal.signal(s, lambda number, frame: caught.append(number)) for s in signals}
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    if caught:
+        raise KeyboardInterrupt
 
 
 def _define(connection: Any, name: str, dataset: Dataset) -> None:

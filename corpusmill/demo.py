@@ -35,7 +35,9 @@ def run_demo(folder: Path, pages: int) -> None:
     _corpusmill("run", "sample", "--input", str(archive), "--output", str(run))
     _say(console, "3. the model, served")
     with _server(run / "model") as address:
-        answer = _post(f"{address}/v1/completions", {"prompt": PROMPT, "max_tokens": 40, "temperature": 0.0})
+        (model,) = _ask(f"{address}/v1/models")["data"]
+        question = {"model": model["id"], "prompt": PROMPT, "max_tokens": 40, "temperature": 0.0}
+        answer = _ask(f"{address}/v1/completions", question)
     console.print(f"   POST /v1/completions, prompt {PROMPT!r}:", highlight=False)
     console.print(f"   {PROMPT}[bold]{answer['choices'][0]['text']}[/bold]", highlight=False)
     _say(console, "done. Where to go from here:")
@@ -93,10 +95,10 @@ def _wait_until_healthy(server: subprocess.Popen[str], address: str) -> None:
     raise CorpusmillError(f"the server did not answer on {address} within {_START_SECONDS} s")
 
 
-def _post(url: str, body: dict[str, Any]) -> dict[str, Any]:
-    request = urllib.request.Request(  # noqa: S310 (our own address)
-        url, json.dumps(body).encode(), {"Content-Type": "application/json"}
-    )
+def _ask(url: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    """GET, or POST if there is a body; the answer's JSON."""
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data, {"Content-Type": "application/json"})  # noqa: S310 (our own address)
     with urllib.request.urlopen(request, timeout=120) as answer:  # noqa: S310
         found: dict[str, Any] = json.load(answer)
     return found

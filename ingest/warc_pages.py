@@ -177,6 +177,6 @@ def _drop(row: dict[str, Any], reason: str, detail: str) -> dict[str, Any]:
 def _when(value: str | None) -> datetime | None:
     try:
         when = datetime.fromisoformat(value) if value else None
-    except ValueError:
+        return when.replace(tzinfo=when.tzinfo or UTC).astimezone(UTC) if when is not None else None
+    except (ValueError, OverflowError):  # no date, or one whose offset leaves the years 1 to 9999
         return None
-    return when if when is None or when.tzinfo else when.replace(tzinfo=UTC)

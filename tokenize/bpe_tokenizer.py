@@ -96,7 +96,7 @@ def load_from_run(run: Folder) -> Tokenizer:
 def identify(tokenizer: Tokenizer, sha256: str, eos_token: str) -> TokenizerIdentity:
     eos_token_id = tokenizer.token_to_id(eos_token)
     assert eos_token_id is not None, f"{eos_token} is not in the tokenizer"
-    return TokenizerIdentity(sha256, tokenizer.get_vocab_size(), eos_token, eos_token_id)
+    return TokenizerIdentity(sha256, max(tokenizer.get_vocab().values()) + 1, eos_token, eos_token_id)
 
 
 def _end_token(tokenizer: Tokenizer, file: Path) -> str:

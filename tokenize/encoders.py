@@ -39,6 +39,8 @@ class HuggingFaceEncoder:
     def __init__(self, tokenizer: Tokenizer) -> None:
         self.tokenizer = tokenizer
         self.tokenizer.encode_special_tokens = True  # as text
+        self.tokenizer.no_truncation()  # kept in some tokenizer files, for models with short inputs
+        self.tokenizer.no_padding()
 
     def encode(self, texts: Sequence[str]) -> list[np.ndarray]:
         found = self.tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)

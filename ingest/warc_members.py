@@ -206,8 +206,8 @@ def _walk_by_fastwarc(stream: IO[bytes], name: str, kind: str, limit: int) -> It
         for record in ArchiveIterator(stream, parse_http=False):
             if held is not None:
                 yield _member(held, record.stream_pos, kind)
-            body = record.reader.read(limit + 1)
             declared = record.content_length
+            body = record.reader.read(min(limit, declared) + 1)  # it allocates at once what it is asked for
             damage = None if len(body) >= min(declared, limit + 1) else "the file ends inside this record"
             held = (record.stream_pos, _serialise(record, body), declared > limit, damage)
     except (OSError, EOFError, zlib.error) as e:

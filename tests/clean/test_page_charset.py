@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from corpusmill.clean.page_charset import decode
 
@@ -76,6 +78,21 @@ def _same_codec(left: str, right: str) -> bool:
 
 def test_bytes_that_a_charset_does_not_have_become_replacement_characters():
     assert decode(b"caf\xe9 \x81", "shift_jis")[0].count("\ufffd") >= 1
+
+
+LABELS = [
+    "", "utf-8", "utf-16", "shift_jis", "iso-2022-jp", "euc-jp", "euc-kr", "gb18030", "gb2312", "big5", "hz-gb-2312",
+    "windows-1252", "windows-874", "koi8-u", "macintosh", "x-user-defined", "replacement", "a\0b", "utf-7", "idna",
+    "rot13", "base64", "ÿ", "unicode_escape", "undefined", "utf-32", "cp037",
+]  # fmt: skip
+
+
+@settings(max_examples=200, deadline=None)
+@given(body=st.binary(max_size=60), header=st.sampled_from(LABELS), label=st.sampled_from(LABELS))
+def test_any_bytes_under_any_label_become_text(body: bytes, header: str, label: str):
+    text, _ = decode(meta(label).encode() + body, header)
+    assert isinstance(text, str)
+    assert "<html>" in text or header == "utf-16"
 
 
 def test_a_meta_tag_after_the_first_1024_bytes_is_not_looked_for():

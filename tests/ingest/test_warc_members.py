@@ -145,6 +145,16 @@ def test_a_record_is_found_again_from_its_place(form):
         assert _message(found) == _message(expected)
 
 
+def test_records_in_zstd_frames_of_their_own_are_read_and_found_again():
+    zstandard = pytest.importorskip("zstandard")
+    data = b"".join(zstandard.compress(r) for r in RECORDS[:5])
+    found = members(data, "a.warc.zst")
+    assert [_message(m.data) for m in found] == [_message(r) for r in RECORDS[:5]]
+    assert sum(m.length for m in found) == len(data)
+    again = [read_member(io.BytesIO(data), m.offset, m.length, m.offset_kind) for m in found]
+    assert [_message(m) for m in again] == [_message(r) for r in RECORDS[:5]]
+
+
 def test_no_record_of_a_member_that_holds_several_is_lost():
     data = by_record([RECORDS[0], RECORDS[1] + RECORDS[2], RECORDS[3]])
     tally = Tally()

@@ -11,6 +11,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from small_warcs import by_record, html_of, http, page, record, truth_of
 
 from corpusmill.errors import InputError
@@ -117,10 +119,23 @@ def test_a_record_without_an_id_is_named_by_its_place():
     assert [r["id"] for r in rows][1] == f"a.warc.gz:{rows[1]['warc_offset']}"
 
 
-@pytest.mark.parametrize("date", ["yesterday", "2024-13-45T00:00:00Z", ""])
+@pytest.mark.parametrize("date", ["yesterday", "2024-13-45T00:00:00Z", "0001-01-01T00:00:00+14:00", ""])
 def test_a_date_that_is_none_costs_the_date_and_not_the_page(date: str):
     (row,) = rows_of(record(1, http(HTML), headers={"WARC-Date": date}))
     assert (row["drop_reason"], row["fetched_at"]) == (None, None)
+
+
+@settings(max_examples=300, deadline=None)
+@given(edits=st.lists(st.tuples(st.integers(9, 10_000), st.integers(0, 255)), min_size=1, max_size=5))
+def test_no_byte_in_a_header_stops_the_reading(edits: list[tuple[int, int]]):
+    broken = bytearray(page(1, HTML, more=["Server: x", "Content-Language: en"]))
+    for at, value in edits:
+        broken[9 + at % 500] = value
+    data = by_record([page(0), bytes(broken), page(2)])
+    tally = Tally()
+    rows = [r for b in read_pages(io.BytesIO(data), "a.warc.gz", tally) for r in b.to_pylist()]
+    assert [r["url"] for r in (rows[0], rows[-1])] == ["https://site-0.example/page", "https://site-2.example/page"]
+    assert (tally.records, tally.bytes) == (len(rows) + sum(tally.not_response.values()), len(data))
 
 
 @pytest.mark.parametrize(

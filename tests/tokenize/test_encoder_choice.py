@@ -1,0 +1,98 @@
+"""Which encoder makes the ids: the fast one only where it cannot differ, and never one that changes a document."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+
+from corpusmill.tokenize import bpe_tokenizer
+from corpusmill.tokenize.encoders import (
+    ADVERSARIAL,
+    HuggingFaceEncoder,
+    TiktokenEncoder,
+    choose_encoder,
+    make_encoder,
+)
+
+WORDS = [
+    f"{a}{b}{c}" for a in ("mill", "grain", "wheel", "stone") for b in ("er", "ing", "s", "") for c in (".", ",", "")
+]
+TEXTS = [" ".join(random.Random(i).choices(WORDS, k=40)) for i in range(300)]
+TOKENIZER = bpe_tokenizer.train(TEXTS, 420)
+
+
+def changed(change) -> Tokenizer:
+    """TOKENIZER with its description changed by hand."""
+    spec = json.loads(TOKENIZER.to_str())
+    change(spec)
+    return Tokenizer.from_str(json.dumps(spec))
+
+
+@settings(max_examples=150, deadline=None)
+@given(texts=st.lists(st.text(max_size=60) | st.sampled_from(ADVERSARIAL) | st.sampled_from(TEXTS), max_size=5))
+def test_both_encoders_give_the_same_ids_in_batches_and_alone(texts: list[str]):
+    fast, slow = TiktokenEncoder(TOKENIZER), HuggingFaceEncoder(TOKENIZER)
+    ids = [e.tolist() for e in slow.encode(texts)]
+    assert [e.tolist() for e in fast.encode(texts)] == ids
+    assert [fast.encode([t])[0].tolist() for t in texts] == ids
+    assert [TOKENIZER.decode(i, skip_special_tokens=False) for i in ids] == texts
+
+
+def test_a_megabyte_without_a_space_is_encoded_too():
+    text = "a" * 1_000_000 + "=" * 100_000
+    fast, slow = TiktokenEncoder(TOKENIZER), HuggingFaceEncoder(TOKENIZER)
+    assert fast.encode([text])[0].tolist() == slow.encode([text])[0].tolist()
+
+
+def test_an_encoder_is_made_again_by_the_name_it_was_chosen_by():
+    chosen = choose_encoder(TOKENIZER, TEXTS)
+    assert chosen.name == "tiktoken"
+    for name in ("tiktoken", "tokenizers"):
+        assert make_encoder(name, TOKENIZER).encode(TEXTS[:3])[0].tolist() == chosen.encode(TEXTS[:3])[0].tolist()
+
+
+def test_gpt2_is_encoded_by_the_fast_one(data_folder: Path):
+    folder = data_folder / "tokenizers" / "gpt2"
+    vocabulary = json.loads((folder / "encoder.json").read_text())
+    merges = [tuple(line.split()) for line in (folder / "vocab.bpe").read_text().splitlines()[1:] if line]
+    gpt2 = Tokenizer(models.BPE(vocab=vocabulary, merges=merges))
+    gpt2.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    gpt2.add_special_tokens(["<|endoftext|>"])
+    assert choose_encoder(gpt2).name == "tiktoken"
+
+
+@pytest.mark.parametrize("change", ["normalizer", "prefix space", "no regex", "added word"])
+def test_what_changes_text_or_words_is_left_to_the_slow_one(change: str):
+    tokenizer = Tokenizer.from_str(TOKENIZER.to_str())
+    if change == "normalizer":
+        tokenizer.normalizer = normalizers.Lowercase()
+    elif change == "prefix space":
+        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    elif change == "no regex":
+        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    else:
+        tokenizer.add_tokens(["miller"])
+    assert choose_encoder(tokenizer).name == "tokenizers"
+
+
+def test_a_limit_on_length_in_a_tokenizer_cuts_no_document():
+    limited = Tokenizer.from_str(TOKENIZER.to_str())
+    limited.enable_truncation(8)
+    limited.enable_padding(length=16)
+    limited = Tokenizer.from_str(limited.to_str())
+    ids = choose_encoder(limited).encode(TEXTS[:3])
+    assert [i.tolist() for i in ids] == [TOKENIZER.encode(t).ids for t in TEXTS[:3]]
+
+
+def test_the_vocabulary_is_as_large_as_its_largest_id_says():
+    def leave_a_hole(spec):
+        spec["model"]["vocab"]["\u0100\u0100unused"] = 70_000
+
+    identity = bpe_tokenizer.identify(changed(leave_a_hole), "0" * 64, "<|endoftext|>")
+    assert identity.vocab_size == 70_001

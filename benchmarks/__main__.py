@@ -5,33 +5,44 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from benchmarks import signatures
 from benchmarks.harness import ROOT
 
-CASES = {"signatures": signatures}
+Case = Callable[[Path, int, int], dict[str, Any]]
+CASES: dict[str, tuple[str, Case]] = {"signatures": (signatures.__doc__ or "", signatures.run)}
+"""Name to what it measures and the function that does: (data, rounds, documents)."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("name", nargs="?", choices=sorted(CASES), help="without it the cases are listed")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--documents", type=int, default=4000)
+    parser.add_argument("--rounds", type=_positive, default=5, help="default: 5")
+    parser.add_argument("--docs", type=_positive, default=4000, help="documents at most; default: 4000")
     parser.add_argument(
         "--data", type=Path, default=Path(os.environ.get("CORPUSMILL_DATA", ROOT.parent / "shared/data"))
     )
     chosen = parser.parse_args(arguments)
     if chosen.name is None:
-        for name, case in CASES.items():
-            print(f"{name:<14} {(case.__doc__ or '').splitlines()[0]}")
+        for name, (what, _) in CASES.items():
+            print(f"{name:<14} {what}")
         return 0
-    if not (chosen.data / "INDEX.md").exists():
-        print(f"no real data at {chosen.data}: set CORPUSMILL_DATA or --data; nothing was measured", file=sys.stderr)
+    try:
+        CASES[chosen.name][1](chosen.data, chosen.rounds, chosen.docs)
+    except FileNotFoundError as e:
+        print(f"no {e.filename}: set CORPUSMILL_DATA or --data to the real data; nothing was measured", file=sys.stderr)
         return 2
-    CASES[chosen.name].run(chosen.data, chosen.rounds, chosen.documents)
     return 0
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is not 1 or more")
+    return number
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Rounds, peers and the row that a benchmark prints."""
+"""Rounds, medians, and the rows that a benchmark prints."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import os
 import platform
 import statistics
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from rich.table import Table
 
 ROOT = Path(__file__).resolve().parents[1]
 KEYS = ("name", "value", "unit", "peer", "peer_version", "peer_value", "ratio", "input", "commit", "machine")
+"""What each result has, whatever the case."""
 
 
 @dataclass
@@ -33,18 +33,64 @@ class Contender:
 
     @property
     def rate(self) -> float:
+        """Items a second, from the median round."""
         return self.items / statistics.median(self.seconds)
 
 
-class MissingPeer(Exception):
-    """The peer is not installed, or does not start; the message says which."""
+@dataclass
+class Pair:
+    """A peer, and ours on the very documents that the peer is given: their rates make the ratio.
+
+    A slow peer gets fewer documents, which may be longer or shorter than all of them on average.
+    """
+
+    peer: Contender
+    ours: Contender
+
+    @property
+    def ratio(self) -> float:
+        return self.ours.rate / self.peer.rate
+
+    def facts(self) -> dict[str, Any]:
+        return {
+            "peer": self.peer.name,
+            "peer_version": self.peer.version,
+            "peer_value": round(self.peer.rate, 2),
+            "ratio": round(self.ratio, 2),
+            "documents": self.peer.items,
+            "value_on_the_same": round(self.ours.rate, 2),
+        }
 
 
-def in_rounds(contenders: Sequence[Contender], rounds: int) -> None:
-    """Each contender once a round, in turn, so that a slow minute of the machine hits all of them."""
+class Failed(Exception):
+    """A contender is not installed, does not start or has crashed; the message says which."""
+
+
+def pin() -> int | None:
+    """Keep this process to one core, and return it: the peers go to the same. None where the system cannot pin."""
+    if not hasattr(os, "sched_setaffinity"):
+        return None
+    core = min(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {core})
+    return core
+
+
+def in_rounds(ours: Contender, pairs: Sequence[Pair], rounds: int) -> tuple[list[Pair], dict[str, str]]:
+    """Each contender once a round, in turn, so that a slow minute of the machine hits all of them.
+
+    Returns the pairs that ran every round, and peer to reason for those that crashed on the way.
+    """
+    alive, crashed = list(pairs), {}
     for _ in range(rounds):
-        for contender in contenders:
-            contender.seconds.append(contender.run())
+        ours.seconds.append(ours.run())
+        for pair in list(alive):
+            pair.ours.seconds.append(pair.ours.run())
+            try:
+                pair.peer.seconds.append(pair.peer.run())
+            except Failed as e:
+                crashed[pair.peer.name] = str(e)
+                alive.remove(pair)
+    return alive, crashed
 
 
 def timed(work: Callable[[], object]) -> Callable[[], float]:
@@ -56,81 +102,57 @@ def timed(work: Callable[[], object]) -> Callable[[], float]:
     return run
 
 
-def start_peer(name: str, documents: Sequence[str], core: int) -> Contender:
-    """A peer in its own process and environment (CORPUSMILL_PEERS, .venv-peers). Raises MissingPeer."""
-    python = Path(os.environ.get("CORPUSMILL_PEERS", ROOT / ".venv-peers")) / "bin/python"
-    if not python.exists():
-        raise MissingPeer("not installed: make peers")
-    with tempfile.NamedTemporaryFile("w", suffix=".json", delete=False, encoding="utf-8") as f:
-        json.dump(list(documents), f)
-    script = ROOT / "benchmarks/peers/run_peer.py"
-    process = subprocess.Popen(
-        [str(python), str(script), name, f.name, str(core)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        version = _ask(process, None)["ready"]
-    finally:
-        Path(f.name).unlink()
-    return Contender(name, version, len(documents), lambda: float(_ask(process, "run")["seconds"]))
-
-
-def _ask(process: subprocess.Popen[str], line: str | None) -> dict[str, Any]:
-    assert process.stdin is not None
-    assert process.stdout is not None
-    assert process.stderr is not None
-    if line is not None:
-        process.stdin.write(f"{line}\n")
-        process.stdin.flush()
-    answer = process.stdout.readline()
-    if not answer:
-        said = process.stderr.read().strip().splitlines()
-        raise MissingPeer(f"it ended: {said[-1] if said else 'without a word'}")
-    found: dict[str, Any] = json.loads(answer)
-    return found
-
-
 def show(
-    name: str, unit: str, ours: Contender, peers: Sequence[Contender], missing: Mapping[str, str], data: str
+    name: str, unit: str, ours: Contender, pairs: Sequence[Pair], missing: Mapping[str, str], data: str
 ) -> dict[str, Any]:
-    """Print the table, and as the last line one JSON object; returns it. The first peer is the one named in it."""
-    table = Table("who", "version", unit, "ratio", "rounds", title=f"{name}: {data}", title_justify="left")
-    for one in (ours, *peers):
-        ratio = f"{ours.rate / one.rate:.1f} x" if one is not ours else ""
+    """Print the table, and as the last line one JSON object; returns it. The first peer that ran is named in it."""
+    table = Table("who", "version", unit, "ours on them", "ratio", "documents", title_justify="left")
+    table.title = f"{name}: {data}; medians of {len(ours.seconds)} rounds, one core"
+    table.add_row(ours.name, ours.version, f"{ours.rate:,.1f}", "", "", f"{ours.items:,}")
+    for pair in pairs:
+        peer, count = pair.peer, f"first {pair.peer.items:,}"
         table.add_row(
-            one.name, one.version, f"{one.rate:,.1f}", ratio, f"{len(one.seconds)} of {one.items:,} documents"
+            peer.name, peer.version, f"{peer.rate:,.1f}", f"{pair.ours.rate:,.1f}", f"{pair.ratio:,.1f} x", count
         )
-    for peer, why in missing.items():
-        table.add_row(peer, "", why, "", "")
+    for peer_name, why in missing.items():
+        table.add_row(peer_name, "", why, "", "", "")
     Console().print(table)
-    rows = [
-        {
-            "peer": p.name,
-            "peer_version": p.version,
-            "peer_value": round(p.rate, 2),
-            "ratio": round(ours.rate / p.rate, 2),
-        }
-        for p in peers
-    ]
-    none = {"peer": None, "peer_version": None, "peer_value": None, "ratio": None}
-    facts = {"name": name, "value": round(ours.rate, 2), "unit": unit, **(rows[0] if rows else none)}
-    facts |= {"input": data, "commit": commit(), "machine": machine(), "peers": rows, "missing": dict(missing)}
+    facts = summary(name, unit, ours, pairs, missing, data)
     print(json.dumps(facts))
     return facts
 
 
+def summary(
+    name: str, unit: str, ours: Contender, pairs: Sequence[Pair], missing: Mapping[str, str], data: str
+) -> dict[str, Any]:
+    """KEYS, and beyond them `documents`, `rounds`, `peers` (a row for each that ran) and `missing` (name to reason)."""
+    rows = [pair.facts() for pair in pairs]
+    first = rows[0] if rows else {}
+    facts: dict[str, Any] = {"name": name, "value": round(ours.rate, 2), "unit": unit}
+    facts |= {key: first.get(key) for key in ("peer", "peer_version", "peer_value", "ratio")}
+    facts |= {"input": data, "commit": commit(), "machine": machine()}
+    return facts | {
+        "documents": ours.items,
+        "rounds": len(ours.seconds),
+        "peers": rows,
+        "missing": dict(missing),
+    }
+
+
 def commit() -> str:
+    """The short commit, with "-dirty" where tracked files differ from it."""
+
     def git(*arguments: str) -> str:
         return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
 
-    return (git("rev-parse", "--short", "HEAD") or "unknown") + ("-dirty" if git("status", "--porcelain") else "")
+    changed = git("status", "--porcelain", "--untracked-files=no")
+    return (git("rev-parse", "--short", "HEAD") or "unknown") + ("-dirty" if changed else "")
 
 
 def machine() -> str:
     """Processor, cores and Python; no host name."""
-    models = [x for x in Path("/proc/cpuinfo").read_text().splitlines() if x.startswith("model name")]
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
+    models = [x for x in lines if x.startswith("model name")]
     model = models[0].partition(":")[2].strip() if models else platform.machine()
     return f"{model}, {os.cpu_count()} cores, Python {platform.python_version()}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,38 +10,45 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from benchmarks.harness import Contender, MissingPeer, in_rounds, show, start_peer, timed
+from benchmarks.harness import Contender, Pair, in_rounds, pin, show, timed
+from benchmarks.peer_process import Peers
 from corpusmill.dedup import MinHash
 from corpusmill.version import __version__
 
 UNIT = "documents/s/core"
+MIN_CHARS = 500
 PEERS = {"datatrove": 100, "datasketch": 400, "rensa": 1000}
-"""Peer to the number of documents it is given: the slow ones get the first of the same documents."""
+"""Peer to the number of documents it is given at most: the slow ones get the first of the same documents."""
 
 
 def run(data: Path, rounds: int, documents: int) -> dict[str, Any]:
-    core = min(os.sched_getaffinity(0))
-    os.sched_setaffinity(0, {core})
+    """Measure and print. Raises FileNotFoundError where the articles are not there."""
     texts = articles(data)[:documents]
-    peers, missing = [], {}
-    for name, count in PEERS.items():
-        try:
-            peers.append(start_peer(name, texts[:count], core))
-        except MissingPeer as e:
-            missing[name] = str(e)
+    core = pin()
+    ours = signing(texts)
+    with Peers(core) as peers:
+        pairs = []
+        for name, count in PEERS.items():
+            peer = peers.start(name, texts[:count])
+            if peer is not None:
+                pairs.append(Pair(peer, signing(texts[:count])))
+        pairs, crashed = in_rounds(ours, pairs, rounds)
+    return show("signatures", UNIT, ours, pairs, peers.missing | crashed, describe(texts))
+
+
+def signing(texts: Sequence[str]) -> Contender:
+    """Ours over `texts`, compiled and warm."""
     column = pa.array(texts, pa.large_string())
-    MinHash().sign(column)  # compile and warm up
-    ours = Contender("corpusmill", __version__, len(texts), timed(lambda: MinHash().sign(column)))
-    in_rounds([ours, *peers], rounds)
-    return show("signatures", UNIT, ours, peers, missing, describe(texts))
+    MinHash().sign(column)
+    return Contender("corpusmill", __version__, len(texts), timed(lambda: MinHash().sign(column)))
 
 
 def articles(data: Path) -> list[str]:
     """News articles and Wikipedia articles, in an order drawn once."""
     gold = json.loads((data / "extraction/article-extraction-benchmark/ground-truth.json").read_text(encoding="utf-8"))
-    texts = [page["articleBody"] for page in gold.values() if len(page["articleBody"]) > 500]
-    files = sorted(p for p in (data / "text/wikipedia-en").rglob("*") if p.is_file() and p.suffix != ".md")
-    texts += [t for t in (p.read_text(encoding="utf-8") for p in files) if len(t) > 500]
+    texts = [page["articleBody"] for page in gold.values()]
+    texts += [p.read_text(encoding="utf-8") for p in sorted((data / "text/wikipedia-en").iterdir()) if p.is_file()]
+    texts = [t for t in texts if len(t) > MIN_CHARS]
     order = np.random.default_rng(0).permutation(len(texts))
     return [texts[i] for i in order]
 

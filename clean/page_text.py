@@ -17,6 +17,8 @@ from corpusmill.clean.page_charset import decode
 from corpusmill.clean.url_rules import UrlFilter
 from corpusmill.columns import with_columns
 
+GIVEN = "given"
+"""What stands for an extractor where the record was text already."""
 _SCREEN_CHARS = 2000
 """fastText's first guess settles within this many characters (measured: 0.7% of the documents lost)."""
 _AUTHOR = 'meta[name="author"], meta[property="article:author"]'
@@ -61,6 +63,15 @@ class Extractor:
         except Exception as e:  # extractors meet every kind of broken page; each costs one row, with its reason
             return Page(charset=found, drop_reason="extraction_failed", drop_detail=f"{type(e).__name__}: {e}"[:200])
 
+    def accept(self, text: str | None, url: str | None = None, host: str | None = None) -> Page:
+        """A record that is text already: only its address is judged here."""
+        banned = self.urls.judge(url, host)
+        if banned is not None:
+            return Page(drop_reason=banned[0], drop_detail=banned[1])
+        if not text or not text.strip():
+            return Page(drop_reason="no_text", drop_detail=GIVEN)
+        return Page(extractor=GIVEN, text=text.strip())
+
     def _from_html(self, html: str, page: Page) -> Page:
         tree = HTMLTree.parse(html)
         page = page._replace(title=_clean(tree.title), author=_meta(tree, _AUTHOR), date=_meta(tree, _DATE))
@@ -83,9 +94,13 @@ def extract(batches: Iterable[pa.RecordBatch], extractor: Extractor) -> Iterator
     """PAGES in; `body` goes, charset, title, author, date and text come. Rows dropped earlier flow on as they are."""
     for batch in batches:
         rows = zip(*(batch.column(n).to_pylist() for n in ("url", "host", "http_charset", "drop_reason")), strict=True)
-        bodies = batch.column("body")
+        bodies, texts = batch.column("body"), batch.column("text")
         pages = [
-            Page() if dropped is not None else extractor.extract(bodies[i].as_py(), url, host, charset)
+            Page()
+            if dropped is not None
+            else extractor.accept(texts[i].as_py(), url, host)
+            if bodies[i].as_py() is None
+            else extractor.extract(bodies[i].as_py(), url, host, charset)
             for i, (url, host, charset, dropped) in enumerate(rows)
         ]
         yield with_columns(batch, _columns(batch, pages), drop=("body", "http_charset"))

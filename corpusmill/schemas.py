@@ -75,7 +75,13 @@ _JUDGED = [
 ]
 
 PAGES = pa.schema(
-    [*_WHERE_FROM, ("http_charset", pa.string()), ("body", pa.large_binary()), *_JUDGED],
+    [
+        *_WHERE_FROM,
+        ("http_charset", pa.string()),
+        ("body", pa.large_binary()),  # null where the record was text already
+        ("text", pa.large_string()),  # of records that are text already: WET, JSONL, Parquet
+        *_JUDGED,
+    ],
     metadata={VERSION_KEY: str(FORMAT_VERSION).encode()},
 )
 """What ingest yields: one row per record it was given that is a page or should have been one."""
@@ -90,6 +96,8 @@ _TEXT = [
     ("language", pa.string()),
     ("language_score", pa.float64()),
     ("measures", MEASURES),
+    ("scores", pa.map_(pa.string(), pa.float64())),  # what models and lists say of the text, by the measure's name
+    ("edits", pa.map_(pa.string(), pa.int32())),  # changes made to the text, by kind: {"pii.email": 2}
 ]
 
 DOCUMENTS = pa.schema([*_WHERE_FROM, *_TEXT], metadata={VERSION_KEY: str(FORMAT_VERSION).encode()})

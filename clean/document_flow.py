@@ -34,7 +34,7 @@ class DocumentFlow:
             screen=settings.extract.screen,
             identifier=self.identifier,
             wanted=self.wanted,
-            urls=UrlFilter(settings.url.banned_hosts, settings.url.banned_words),
+            urls=UrlFilter(**settings.url.model_dump()),
         )
 
     def __call__(self, pages: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

@@ -43,8 +43,17 @@ class Url(Section):
 
     banned_hosts: tuple[str, ...] = ()
     """Hosts, their subdomains included."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Exceptions: nothing is asked of these hosts and their subdomains."""
     banned_words: tuple[str, ...] = ()
-    """Whole words of the decoded URL, upper and lower case alike."""
+    """Whole words of the decoded URL, upper and lower case alike; an entry of several words means them in a row."""
+    soft_words: tuple[str, ...] = ()
+    max_soft_words: Annotated[int, Field(ge=0)] = 1
+    """Different soft words that an address may have."""
+    banned_subwords: tuple[str, ...] = ()
+    """Found anywhere in the decoded URL, across separators too."""
+    lists: tuple[str, ...] = ()
+    """Block lists: folders or archives of UT1 lists, or "datatrove" for those that FineWeb used, with their words."""
 
 
 class Extract(Section):

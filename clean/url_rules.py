@@ -104,8 +104,10 @@ class UrlFilter:
         self, hosts: Sequence[str], locations: Sequence[str], rows: list[int], findings: list[Finding | None]
     ) -> set[int]:
         """Find banned hosts and addresses; the positions of those that are allowed."""
-        host_buffers = _buffers(hosts)
         allowed: set[int] = set()
+        if not len(self._allowed) and not any(len(x.under) or len(x.exact) or len(x.addresses) for x in self._lists):
+            return allowed
+        host_buffers = _buffers(hosts)
         if len(self._allowed):
             allowed = set(np.flatnonzero(match_hosts(*host_buffers, self._allowed, _NO_KEYS) != NOWHERE).tolist())
         location_buffers = None

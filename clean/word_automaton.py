@@ -44,7 +44,11 @@ class WordAutomaton:
 
     def find(self, offsets: np.ndarray, data: np.ndarray) -> Iterator[tuple[int, set[str]]]:
         """(row, entries found in it) for each text, as made by `words_of`, in which there are any; rows ascend."""
+        if not self.entries:
+            return
         rows, words = find_words(offsets, data, self._classes, self._moves, self._spans, self._outputs, self.squeezed)
+        if not len(rows):
+            return
         found, starts = np.unique(rows, return_index=True)
         for row, these in zip(found.tolist(), np.split(words, starts[1:]), strict=False):
             yield row, {self.entries[w] for w in these}

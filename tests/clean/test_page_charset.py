@@ -69,7 +69,10 @@ def equiv(label: str) -> str:
         # bytes that are UTF-8 are UTF-8, whatever is said of them
         ((meta("iso-8859-1") + GERMAN).encode(), None, meta("iso-8859-1") + GERMAN, "utf-8"),
         (RUSSIAN.encode(), "windows-1251", RUSSIAN, "utf-8"),
-        # but ASCII is what it is declared
+        (("水" * 6).encode(), "gbk", "水" * 6, "utf-8"),
+        # a few characters of an Asian charset may be valid UTF-8 by chance
+        ("模".encode("gbk"), "gbk", "模", "gbk"),
+        # ASCII is what it is declared
         (b"plain", "iso-8859-1", "plain", "windows-1252"),
         (JAPANESE.encode("iso2022_jp"), "iso-2022-jp", JAPANESE, "iso-2022-jp"),
         # what the standard has, and Python's codecs of that name do not

@@ -25,8 +25,8 @@ _LONGEST_CUT = 3
 """Bytes of a UTF-8 character that lacks its end, at most."""
 _MULTI_BYTE = frozenset({"gbk", "gb18030", "big5", "euc-jp", "euc-kr", "shift_jis"})
 _NO_ACCIDENT = 6
-"""Bytes beyond one a character. A common character of gbk is valid UTF-8 by chance in 18 of 100 cases; six of them, with
-none beside them that is not, in 1 of 28,000."""
+"""Bytes beyond one a character. A common character of gbk is valid UTF-8 by chance in 18 of 100 cases; six of them,
+with none beside them that is not, in 1 of 28,000."""
 
 
 class Decoded(NamedTuple):

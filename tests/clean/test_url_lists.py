@@ -176,6 +176,7 @@ def lets_through(datatrove_filter: Any, url: str) -> bool:
     return datatrove_filter.filter(Document(text="", id="", metadata={"url": url})) is True
 
 
+@pytest.mark.filterwarnings("ignore:The 'registered_domain' property")
 @pytest.mark.slow  # datatrove takes 6 s to load its lists
 def test_verdicts_are_datatroves_but_where_ours_are_meant_to_differ(datatrove_filter: Any, data_folder: Path):
     """On the sample's addresses, and 12,000 made of listed hosts, listed words and ordinary ones."""
@@ -190,6 +191,7 @@ def test_verdicts_are_datatroves_but_where_ours_are_meant_to_differ(datatrove_fi
     assert len(differing) < len(urls) // 10
 
 
+@pytest.mark.filterwarnings("ignore:The 'registered_domain' property")
 @pytest.mark.slow
 def test_where_datatrove_judges_otherwise_we_know_why(datatrove_filter: Any):
     ours = UrlFilter(lists=["datatrove"])

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
+
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from corpusmill.clean.page_text import Extractor
 from corpusmill.clean.url_address import address_of
 from corpusmill.clean.url_rules import UrlFilter
 from corpusmill.clean.word_automaton import words_of
 from corpusmill.errors import InputError
+from corpusmill.recipe import Url
 
 FILTER = UrlFilter(
     banned_hosts=("Bad.example", ".worse.example", "*.worst.example", "tld"),
@@ -188,3 +192,15 @@ def test_hosts_are_found_as_by_comparing_their_ends(hosts: list[str], banned: li
     for host, finding in zip(hosts, judge.find_batch(urls), strict=True):
         found = [] if under(host, allowed) else under(host, banned)
         assert (finding.found if finding else None) == (max(found, key=len) if found else None)
+
+
+def test_every_key_of_the_recipe_is_a_setting_of_the_filter():
+    assert set(inspect.signature(UrlFilter).parameters) == set(Url.model_fields)
+    assert UrlFilter(**Url(banned_words=("sex",)).model_dump()).judge("https://a.example/sex") == "banned_word"
+
+
+def test_a_banned_page_is_not_decoded_and_says_what_was_found():
+    page = Extractor(urls=FILTER).extract(b"<p>text", "https://www.bad.example/", "www.bad.example")
+    assert (page.drop_reason, page.drop_detail, page.charset) == ("banned_host", "bad.example", None)
+    given = Extractor(urls=FILTER).accept("some text", "https://a.example/nude/escort")
+    assert (given.drop_reason, given.drop_detail) == ("soft_words", "escort, nude")

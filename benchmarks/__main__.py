@@ -9,11 +9,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import signatures
+from benchmarks import charset, signatures, urls
 from benchmarks.harness import ROOT
 
 Case = Callable[[Path, int, int], dict[str, Any]]
-CASES: dict[str, tuple[str, Case]] = {"signatures": (signatures.__doc__ or "", signatures.run)}
+CASES: dict[str, tuple[str, Case]] = {
+    "charset": (charset.__doc__ or "", charset.run),
+    "signatures": (signatures.__doc__ or "", signatures.run),
+    "urls": (urls.__doc__ or "", urls.run),
+}
 """Name to what it measures and the function that does: (data, rounds, documents)."""
 
 

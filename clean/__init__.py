@@ -5,8 +5,9 @@
 'too_few_words'
 """
 
+from corpusmill.clean.language_filter import LanguageFilter
 from corpusmill.clean.rules import RULES, GopherQuality, Rule
 from corpusmill.clean.text_measures import measure
 from corpusmill.clean.url_rules import UrlFilter
 
-__all__ = ["RULES", "GopherQuality", "Rule", "UrlFilter", "measure"]
+__all__ = ["RULES", "GopherQuality", "LanguageFilter", "Rule", "UrlFilter", "measure"]

@@ -19,6 +19,7 @@ import xxhash
 
 from corpusmill.clean.document_flow import DocumentFlow
 from corpusmill.clean.languages import identity
+from corpusmill.clean.url_lists import lists_digest
 from corpusmill.columns import byte_lengths, with_columns
 from corpusmill.context import RunContext, run_parts
 from corpusmill.ingest import Tally, read_pages
@@ -79,10 +80,11 @@ def plan(
 
 
 def clean_settings(recipe: Recipe) -> dict[str, Any]:
-    """What decides this stage's output. Where a model lies does not; what is in it does. Nor does the batch size."""
+    """What decides this stage's output. Where a model or a list lies does not, what is in it does."""
     clean = recipe.clean.model_dump(mode="json")
     language = clean["language"]
     language["model"] = identity(recipe.clean.language.identifier, recipe.clean.language.model)
+    clean["url"]["lists"] = lists_digest(recipe.clean.url.lists)
     return {"clean": clean, "ingest": {"max_page_bytes": recipe.ingest.max_page_bytes}}
 
 

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from corpusmill.clean.components import Judge, make_editors, make_rules
 from corpusmill.clean.editors import Editor
-from corpusmill.clean.languages import Identifier, make_identifier
+from corpusmill.clean.languages import Identifier, judge_language, make_identifier
 from corpusmill.clean.page_text import Extractor, extract
 from corpusmill.clean.text_measures import measure
 from corpusmill.clean.url_rules import UrlFilter
@@ -23,8 +23,11 @@ class DocumentFlow:
     """The clean stage of one recipe, ready to be applied to batches of PAGES."""
 
     def __init__(self, settings: Clean) -> None:
-        self.identifier = make_identifier(settings.language.identifier, settings.language.model)
-        self.wanted = dict(settings.language.wanted)
+        language = settings.language
+        self.wanted = dict(language.wanted)
+        self.identifier = make_identifier(
+            language.identifier, language.model, wanted=self.wanted, max_chars=language.max_chars
+        )
         self.editors = make_editors(settings.editors)
         self.rules = make_rules(settings.rules)
         self.edited: Counter[str] = Counter(dict.fromkeys(self.editors, 0))
@@ -34,7 +37,7 @@ class DocumentFlow:
             screen=settings.extract.screen,
             identifier=self.identifier,
             wanted=self.wanted,
-            urls=UrlFilter(settings.url.banned_hosts, settings.url.banned_words),
+            urls=UrlFilter(**settings.url.model_dump()),
         )
 
     def __call__(self, pages: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -69,8 +72,7 @@ def identified(
         for i in _kept_rows(batch):
             language, score = identifier.identify(texts[i].as_py())
             languages[i], scores[i] = language, score
-            if wanted and score < wanted.get(language, 2.0):
-                reasons[i] = "language" if language not in wanted else "language_unsure"
+            reasons[i] = judge_language(language, score, wanted)
         batch = with_columns(
             batch, {"language": pa.array(languages, pa.string()), "language_score": pa.array(scores, pa.float64())}
         )

@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 import urllib.request
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -17,6 +18,10 @@ from corpusmill.storage import sha256_of
 UNKNOWN = "und"  # ISO 639-3: undetermined
 _RESILIPARSE_WORST = 1200
 """Out-of-place rank above which Resiliparse's own documentation calls a guess false."""
+MAX_CHARS = 10_000
+"""fastText's time grows with the text; its verdict hardly moves. On 4,762 main texts of the sample (median 1,350
+characters, longest 135,000), English above 0.65 is judged alike from the first 10,000 characters as from all in 99.98%
+(8,000: 99.94%, 4,000: 99.77%), and the language is the same in 99.81%. It saves a sixth of the time, and bounds it."""
 
 
 class Identifier(Protocol):
@@ -41,8 +46,14 @@ MODELS = {
         "lid.176.ftz",
         "https://dl.fbaipublicfiles.com/fasttext/supervised-models/lid.176.ftz",
         "8f3472cfe8738a7b6099e8e999c3cbfae0dcd15696aac7d7738a8039db603e83",
-    )
+    ),
+    "lid.176.bin": Published(
+        "lid.176.bin",
+        "https://dl.fbaipublicfiles.com/fasttext/supervised-models/lid.176.bin",
+        "7e69ec5451bc261cc7844e49e4792a85d7f09c06789ec800fc4a44aec362764e",
+    ),
 }
+"""lid.176 is the quantised model (0.9 MB), lid.176.bin the whole one (131 MB in each worker) that datatrove uses."""
 
 
 class ResiliparseIdentifier:
@@ -56,38 +67,82 @@ class ResiliparseIdentifier:
         language, rank = detect_fast(text, cutoff=_RESILIPARSE_WORST)
         return (UNKNOWN, 0.0) if language == "unknown" else (language, 1.0 - rank / _RESILIPARSE_WORST)
 
+    def languages(self) -> set[str]:
+        from resiliparse.parse.lang import supported_langs
+
+        return set(supported_langs())
+
 
 class FastTextIdentifier:
-    """fastText's lid.176 (Joulin et al. 2016): 176 languages, 130 µs a paragraph, 99.9% right over 50 of them."""
+    """A fastText model of languages: lid.176 (Joulin et al. 2016), 176 languages, 130 µs a paragraph, 99.9% right over
+    50 of them; or any other by its path, such as GlotLID (Kargaran et al. 2023).
 
-    name = "lid.176"
+    Labels like `__label__eng_Latn` are languages with a script; the script is left out unless `scripts` asks for it.
+    """
 
-    def __init__(self, model: str) -> None:
+    def __init__(self, model: str, *, name: str = "lid.176", scripts: bool = False, max_chars: int = MAX_CHARS) -> None:
         self.model = model
+        self.name = name
+        self.scripts = scripts
+        self.max_chars = max_chars
 
     def identify(self, text: str) -> tuple[str, float]:
         # The model reads one line; asking its C++ object directly avoids a NumPy copy per call.
-        found = _fasttext(self.model).f.predict(text.replace("\n", " ") + "\n", 1, 0.0, "strict")
+        line = text[: self.max_chars].replace("\n", " ") + "\n"
+        found = _fasttext(self.model).f.predict(line, 1, 0.0, "strict")
         if not found:
             return UNKNOWN, 0.0
         score, label = found[0]
-        return label.removeprefix("__label__"), min(float(score), 1.0)
+        return self._language(label), min(float(score), 1.0)
+
+    def languages(self) -> set[str]:
+        return {self._language(label) for label in _fasttext(self.model).get_labels()}
+
+    def _language(self, label: str) -> str:
+        language = label.removeprefix("__label__")
+        return language if self.scripts else language.partition("_")[0]
 
 
-def make_identifier(name: str, model: str | None = None) -> Identifier:
-    """The identifier of that name. One that cannot be found is an error that says how to get it."""
-    return ResiliparseIdentifier() if name == "resiliparse" else FastTextIdentifier(find_model(name, model))
+def make_identifier(
+    name: str, model: str | None = None, *, wanted: Iterable[str] = (), max_chars: int = MAX_CHARS
+) -> Identifier:
+    """The identifier of that name. One that cannot be found is an error that says how to get it, and so is a wanted
+    language that it does not know. Wanted languages with a script (srp_Latn) make it tell scripts apart."""
+    wanted = tuple(wanted)
+    found: ResiliparseIdentifier | FastTextIdentifier
+    if name == "resiliparse":
+        found = ResiliparseIdentifier()
+    else:
+        scripts = any("_" in w for w in wanted)
+        found = FastTextIdentifier(find_model(name, model), name=name, scripts=scripts, max_chars=max_chars)
+    known = found.languages() if wanted else set()
+    for language in wanted:
+        if language not in known:
+            raise InputError(
+                f"clean.language.wanted: {language!r} is none of the {len(known)} languages of {name}"
+                f"{_near(language, known)}"
+            )
+    return found
+
+
+def judge_language(language: str, score: float, wanted: Mapping[str, float]) -> str | None:
+    """`language`: it is none of those wanted. `language_unsure`: it is, below the score asked for that one."""
+    if not wanted or score >= wanted.get(language, 2.0):
+        return None
+    return "language_unsure" if language in wanted else "language"
 
 
 def find_model(name: str, model: str | None = None) -> str:
     """Path of a language model: as given, else in the cache."""
     if model is not None:
         if not Path(model).is_file():
-            raise InputError(
-                f"clean.language.model: there is no file {model}; give the path of {MODELS[name].file}, or leave the "
-                f"key out and run `corpusmill fetch {name}`"
-            )
+            raise InputError(f"clean.language.model: there is no file {model}; {_instead(name)}")
         return str(Path(model).resolve())
+    if name not in MODELS:
+        raise InputError(
+            'clean.language.model: the identifier "fasttext" is whatever model you name: give the path of one, for '
+            "example GlotLID's model.bin"
+        )
     cached = cache_folder() / MODELS[name].file
     if not cached.is_file():
         raise InputError(
@@ -139,9 +194,24 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "corpusmill"
 
 
+def _instead(name: str) -> str:
+    if name not in MODELS:
+        return "give the path of a fastText model"
+    return f"give the path of {MODELS[name].file}, or leave the key out and run `corpusmill fetch {name}`"
+
+
+def _near(language: str, known: set[str]) -> str:
+    """A code of two letters is often written for one of three, and the other way round."""
+    near = sorted(k for k in known if k[:2] == language[:2])
+    return f"; near it: {', '.join(near[:8])}" if near else ""
+
+
 @lru_cache(maxsize=2)
 def _fasttext(path: str) -> Any:
     """Loaded once per process: the object cannot be pickled."""
     import fasttext
 
-    return fasttext.load_model(path)
+    try:
+        return fasttext.load_model(path)
+    except ValueError as e:
+        raise InputError(f"{path} is not a fastText model: {e}") from e

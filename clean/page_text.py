@@ -54,7 +54,7 @@ class Extractor:
         self.urls = urls or UrlFilter()
 
     def extract(self, body: bytes, url: str | None = None, host: str | None = None, charset: str | None = None) -> Page:
-        banned = self.urls.judge(url, host)
+        banned = self.urls.find(url)
         if banned is not None:
             return Page(drop_reason=banned[0], drop_detail=banned[1])
         html, found = decode(body, charset)
@@ -65,7 +65,7 @@ class Extractor:
 
     def accept(self, text: str | None, url: str | None = None, host: str | None = None) -> Page:
         """A record that is text already: only its address is judged here."""
-        banned = self.urls.judge(url, host)
+        banned = self.urls.find(url)
         if banned is not None:
             return Page(drop_reason=banned[0], drop_detail=banned[1])
         if not text or not text.strip():

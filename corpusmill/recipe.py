@@ -43,8 +43,17 @@ class Url(Section):
 
     banned_hosts: tuple[str, ...] = ()
     """Hosts, their subdomains included."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Exceptions: nothing is asked of these hosts and their subdomains."""
     banned_words: tuple[str, ...] = ()
-    """Whole words of the decoded URL, upper and lower case alike."""
+    """Whole words of the decoded URL, upper and lower case alike; an entry of several words means them in a row."""
+    soft_words: tuple[str, ...] = ()
+    max_soft_words: Annotated[int, Field(ge=0)] = 1
+    """Different soft words that an address may have."""
+    banned_subwords: tuple[str, ...] = ()
+    """Found anywhere in the decoded URL, across separators too."""
+    lists: tuple[str, ...] = ()
+    """Block lists: folders or archives of UT1 lists, or "datatrove" for those that FineWeb used, with their words."""
 
 
 class Extract(Section):
@@ -54,9 +63,12 @@ class Extract(Section):
 
 
 class Language(Section):
-    identifier: Literal["lid.176", "resiliparse"] = "lid.176"
+    identifier: Literal["lid.176", "lid.176.bin", "fasttext", "resiliparse"] = "lid.176"
+    """`fasttext` is any model of languages by its path, such as GlotLID (its codes have three letters: eng)."""
     model: str | None = None
     """Path of the fastText model; without it the cache is looked in (`corpusmill fetch lid.176`)."""
+    max_chars: PositiveInt = 10_000
+    """fastText sees no more of a text; the verdict is that on the whole text for 99.98% of the sample's pages."""
     wanted: dict[str, Share] = Field(default_factory=lambda: {"en": 0.65})
     """Language code to least score. Empty keeps every language. FineWeb keeps English above 0.65."""
 

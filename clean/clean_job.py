@@ -17,8 +17,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import xxhash
 
+from corpusmill.clean.components import make_rules, make_scorers
 from corpusmill.clean.document_flow import DocumentFlow
 from corpusmill.clean.languages import identity
+from corpusmill.clean.scorers.scoring import identities
 from corpusmill.columns import byte_lengths, with_columns
 from corpusmill.context import RunContext, run_parts
 from corpusmill.ingest import Tally, read_pages
@@ -83,6 +85,8 @@ def clean_settings(recipe: Recipe) -> dict[str, Any]:
     clean = recipe.clean.model_dump(mode="json")
     language = clean["language"]
     language["model"] = identity(recipe.clean.language.identifier, recipe.clean.language.model)
+    clean["scorers"] = identities(recipe.clean.scorers, make_scorers(recipe.clean.scorers))
+    clean["rules"] = identities(recipe.clean.rules, make_rules(recipe.clean.rules))
     return {"clean": clean, "ingest": {"max_page_bytes": recipe.ingest.max_page_bytes}}
 
 

@@ -1,4 +1,4 @@
-"""Rules and editors from a recipe: by name, or any class on the path."""
+"""Rules, scorers and editors from a recipe: by name, or any class on the path."""
 
 from __future__ import annotations
 
@@ -13,14 +13,19 @@ from pydantic import TypeAdapter, ValidationError
 
 from corpusmill.clean.editors import EDITORS, Editor
 from corpusmill.clean.rules import RULES, Rule
+from corpusmill.clean.scorers.scorer import TextScorer
+from corpusmill.clean.scorers.scoring import JUDGES, SCORERS, check_files
 from corpusmill.errors import InputError
 from corpusmill.recipe import Component, nearest
 
 
 class Judge(Protocol):
-    """Anything that can say, for each row of a batch of documents, why it goes. Rules can; so can datatrove filters."""
+    """Anything that can say, for each row of a batch of documents, why it goes. Rules can; so can datatrove filters.
 
-    def judge_rows(self, batch: pa.RecordBatch) -> pa.StringArray: ...
+    The answer is the reason or null; or a struct of `reason` and `detail`, where there is more to tell than a name.
+    """
+
+    def judge_rows(self, batch: pa.RecordBatch) -> pa.StringArray | pa.StructArray: ...
 
 
 def make_rules(components: Sequence[Component]) -> dict[str, Judge]:
@@ -45,8 +50,26 @@ def make_editors(components: Sequence[Component]) -> dict[str, Editor]:
     return editors
 
 
+def make_scorers(components: Sequence[Component]) -> dict[str, TextScorer]:
+    """Name to scorer, in recipe order. A name may be used once; files that are missing are said now."""
+    scorers: dict[str, TextScorer] = {}
+    for i, component in enumerate(components):
+        where = f"clean.scorers[{i}]"
+        name = component.name or component.use.rpartition(":")[2]
+        if name in scorers:
+            raise InputError(
+                f'{where}: there is a scorer named {name!r} already; give this one a name of its own: name = "..."'
+            )
+        found = _find(component, SCORERS, where, "scorer")
+        if not hasattr(found, "score_batch"):
+            raise InputError(f"{where}.use: {component.use} has no method score_batch, so it is no scorer")
+        scorers[name] = _build(found, component, where)
+        check_files(scorers[name], where)
+    return scorers
+
+
 def _make_rule(component: Component, where: str) -> Judge:
-    found = _find(component, RULES, where, "rule")
+    found = _find(component, {**RULES, **JUDGES}, where, "rule")
     if issubclass(found, Rule):
         rule: Judge = _build(found, component, where)
         return rule
@@ -56,6 +79,7 @@ def _make_rule(component: Component, where: str) -> Judge:
         return DatatroveRule(component.use, found, component.settings, where)
     if hasattr(found, "judge_rows"):
         judge: Judge = _build(found, component, where)
+        check_files(judge, where)
         return judge
     raise InputError(f"{where}.use: {component.use} is neither a corpusmill Rule nor a datatrove filter")
 

@@ -62,7 +62,7 @@ class Language(Section):
 
 
 class Component(BaseModel):
-    """A rule, a scorer or an editor: `use` names it (or any class, as "package.module:Class"), other keys are its settings."""
+    """A rule, scorer or editor: `use` names it (or any class, as "package.module:Class"); other keys are settings."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 

@@ -112,7 +112,7 @@ def compile_list(lists: str, language: str) -> re.Pattern[str]:
 
 
 def _as_tree(entries: set[str]) -> str:
-    """A pattern for any of `entries` that reads a common beginning once: a plain alternation tries each at each word."""
+    """A pattern for any of `entries` that reads a common beginning once; a plain alternation tries each entry."""
     root: dict[str, dict] = {}  # type: ignore[type-arg]
     for entry in sorted(entries):
         node = root

@@ -7,7 +7,6 @@ per process (`functools.lru_cache` in the modules beside this one).
 from __future__ import annotations
 
 import hashlib
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -101,7 +100,7 @@ def checksum(path: Path) -> str:
 
 
 def _sha256(path: Path) -> str:
-    status = os.stat(path)
+    status = path.stat()
     return _sha256_once(str(path.resolve()), status.st_size, status.st_mtime_ns)
 
 

@@ -48,7 +48,7 @@ def scores_from(logits: np.ndarray, labels: dict[int, str], label: str | None, s
     if label is None:
         if logits.shape[1] != 1:
             raise InputError(
-                f"{where}: the model has {logits.shape[1]} labels; name one: label = ... ({_list(labels)})"
+                f"{where}: the model has {logits.shape[1]} labels; name one, label = ..., of {_list(labels)}"
             )
         return np.round(logits[:, 0], DECIMALS)
     numbers = [i for i, name in labels.items() if name == label] or ([int(label)] if label.isdecimal() else [])

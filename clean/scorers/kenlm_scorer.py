@@ -90,8 +90,7 @@ def normalize(text: str) -> str:
     """CCNet's normalisation of one line, or of a text whose lines it joins without a blank."""
     text = text.strip().lower()
     apart = unicodedata.normalize("NFD", text)
-    bare = "".join(c for c in apart if unicodedata.category(c) != "Mn")
-    text = _DIGIT.sub("0", text if len(bare) == len(text) else bare)
+    text = _DIGIT.sub("0", "".join(c for c in apart if unicodedata.category(c) != "Mn"))
     return text.translate(_PUNCTUATION).translate(_NON_PRINTING)
 
 

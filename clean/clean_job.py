@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 import xxhash
 
 from corpusmill.clean.components import make_rules, make_scorers
+from corpusmill.clean.contamination_report import write_contamination_report
 from corpusmill.clean.document_flow import DocumentFlow
 from corpusmill.clean.languages import identity
 from corpusmill.clean.scorers.scoring import identities
@@ -64,7 +65,8 @@ def run_stage(context: RunContext) -> dict[str, Any]:
             return cast(dict[str, Any], manifest["counts"])
         tasks = plan(context.folder, context.recipe, entries, settings)
         records = run_parts(context, ledger, digest(settings), clean_part, tasks, progress, _note)
-        manifest = ledger.commit(settings, inputs, records)
+        outputs = write_contamination_report(context.folder, context.recipe.clean, records)
+        manifest = ledger.commit(settings, inputs, records, outputs=outputs)
     check_first_identity(manifest["counts"], context.folder.url)
     return cast(dict[str, Any], manifest["counts"])
 

@@ -6,6 +6,7 @@ import importlib
 import inspect
 import json
 from collections.abc import Sequence
+from dataclasses import is_dataclass
 from typing import Any, Protocol
 
 import pyarrow as pa
@@ -33,7 +34,9 @@ def make_rules(components: Sequence[Component]) -> dict[str, Judge]:
     rules: dict[str, Judge] = {}
     for i, component in enumerate(components):
         where = f"clean.rules[{i}]"
-        name = component.name or component.use
+        # bounds on several scores are the usual case, so they are told apart by the score
+        of = component.settings.get("of")
+        name = component.name or (f"{component.use} {of}" if of else component.use)
         if name in rules:
             raise InputError(
                 f'{where}: there is a rule named {name!r} already; give this one a name of its own: name = "..."'
@@ -102,6 +105,11 @@ def _find(component: Component, table: dict[str, Any], where: str, what: str) ->
 
 
 def _build(found: type, component: Component, where: str) -> Any:
+    if not is_dataclass(found) and not hasattr(found, "__get_pydantic_core_schema__"):
+        try:  # anybody's class, which checks its own settings
+            return found(**component.settings)
+        except TypeError as e:
+            raise InputError(f"{where}: {component.use} cannot be set up: {e}") from e
     try:
         # from Python a strict dataclass takes no table, from JSON it does
         return TypeAdapter(found).validate_json(json.dumps(component.settings))

@@ -89,9 +89,9 @@ class KenlmScorer(Scorer):
 def normalize(text: str) -> str:
     """CCNet's normalisation of one line, or of a text whose lines it joins without a blank."""
     text = text.strip().lower()
-    apart = unicodedata.normalize("NFD", text)
-    text = _DIGIT.sub("0", "".join(c for c in apart if unicodedata.category(c) != "Mn"))
-    return text.translate(_PUNCTUATION).translate(_NON_PRINTING)
+    if not text.isascii():
+        text = "".join(c for c in unicodedata.normalize("NFD", text) if unicodedata.category(c) != "Mn")
+    return _DIGIT.sub("0", text).translate(_PUNCTUATION).translate(_NON_PRINTING)
 
 
 @lru_cache(maxsize=32)

@@ -52,7 +52,7 @@ class Match(NamedTuple):
     set: str
     item: str
     words: str
-    count: int
+    ngrams: int
 
     def __str__(self) -> str:
         return f"{self.set}: item {self.item}: '{_shortened(self.words)}'"
@@ -128,8 +128,8 @@ class Contamination(_EvaluationSets):
         scores = {"": np.zeros(len(texts))} | {name: np.full(len(texts), np.nan) for name in self.sets}
         for i, found in enumerate(self.find_batch(texts)):
             for match in found:
-                scores[match.set][i] = match.count
-                scores[""][i] += match.count
+                scores[match.set][i] = match.ngrams
+                scores[""][i] += match.ngrams
         return scores
 
 
@@ -202,7 +202,7 @@ class NgramIndex:
             for number, item in self._owners(keys[row]):
                 first = found[text].get(number)
                 found[text][number] = (
-                    first._replace(count=first.count + 1) if first else Match(self.names[number], item, words, 1)
+                    first._replace(ngrams=first.ngrams + 1) if first else Match(self.names[number], item, words, 1)
                 )
         return [[by_set[n] for n in sorted(by_set)] for by_set in found]
 

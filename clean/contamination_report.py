@@ -25,8 +25,8 @@ def write_contamination_report(run: Folder, settings: Clean, records: Sequence[M
         run.remove(NAME)  # of a recipe that did
         return []
     sets: dict[str, dict[str, Any]] = {}
-    for one in (*judging, *counting.values()):
-        for name, (items, findable) in one.index().items.items():
+    for looking in (*judging, *counting.values()):
+        for name, (items, findable) in looking.index().items.items():
             sets[name] = {"items": items, "items_long_enough": findable, "dropped": 0, "scored": 0, "found": Counter()}
     parts = sorted(name for record in records for name in record["outputs"])
     _count_dropped(run, [p for p in parts if p.startswith("dropped/")], sets)

@@ -113,14 +113,14 @@ def compile_list(lists: str, language: str) -> re.Pattern[str]:
 
 def _as_tree(entries: set[str]) -> str:
     """A pattern for any of `entries` that reads a common beginning once; a plain alternation tries each entry."""
-    root: dict[str, dict] = {}  # type: ignore[type-arg]
+    root: dict[str, dict] = {}
     for entry in sorted(entries):
         node = root
         for char in entry:
             node = node.setdefault(char, {})
         node[""] = {}
 
-    def pattern(node: dict[str, dict]) -> str:  # type: ignore[type-arg]
+    def pattern(node: dict[str, dict]) -> str:
         branches = [re.escape(char) + pattern(below) for char, below in node.items() if char]
         if not branches or (len(branches) == 1 and "" not in node):
             return "".join(branches)

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field
@@ -38,8 +38,6 @@ class OnnxScorer(Scorer):
     batch_size: Positive = 8
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: Positive = 1
-
-    indifferent: ClassVar[tuple[str, ...]] = ("batch_size", "threads")
 
     def files(self) -> dict[str, Path]:
         beside = Path(self.model).parent

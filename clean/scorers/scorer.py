@@ -43,8 +43,6 @@ class Scorer(ABC):
 
     # without it a mistyped setting in a recipe is silently accepted
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
-    indifferent: ClassVar[tuple[str, ...]] = ()
-    """Settings that decide speed and not values."""
 
     @abstractmethod
     def score_texts(self, texts: list[str], languages: list[str | None]) -> Scores:
@@ -62,8 +60,7 @@ class Scorer(ABC):
 
     def identity(self) -> dict[str, Any]:
         """What decides the values: settings, and the checksums of files instead of their paths."""
-        settings = {k: v for k, v in asdict(self).items() if k not in self.indifferent}
-        return settings | {key: checksum(path) for key, path in self.files().items()}
+        return asdict(self) | {key: checksum(path) for key, path in self.files().items()}
 
     def score_batch(self, texts: pa.Array, languages: pa.Array | None = None) -> Scores:
         """float64 [len(texts)] by key; NaN where the text is null or in no language of this scorer."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field
@@ -32,8 +32,6 @@ class TransformerScorer(Scorer):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: Positive = 1
     """Of this process, on a CPU: the mill runs a process per core."""
-
-    indifferent: ClassVar[tuple[str, ...]] = ("batch_size", "threads")
 
     def files(self) -> dict[str, Path]:
         return {"model": Path(self.model)}

@@ -114,7 +114,7 @@ def test_an_item_in_several_sets_is_reported_of_each_and_the_first_of_a_set_is_n
 
 def test_more_matches_than_were_made_room_for_are_all_counted(sets: dict[str, EvaluationSet]):
     (found,) = Decontaminate(sets=sets).find_batch([(SHORT + " ") * 5000])
-    assert found[0].count == 5000
+    assert found[0].ngrams == 5000
 
 
 WORDS = st.sampled_from(["a", "b", "cc", "É", "ü", "don't", "3.5", "中", "文字", "x-y", "…", "\u00ad", "\u0301", "😀"])
@@ -148,7 +148,7 @@ def test_the_kernel_finds_what_sets_of_tuples_find(
     for document, found in zip(documents, rule.find_batch(documents), strict=True):
         words = normal_words(document)
         windows = [tuple(words[i : i + n]) for n in range(least, ngram + 1) for i in range(len(words) - n + 1)]
-        assert sum(m.count for m in found) == sum(w in wanted for w in windows)
+        assert sum(m.ngrams for m in found) == sum(w in wanted for w in windows)
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,11 @@ class _EvaluationSets:
                 raise InputError(f"sets: {name!r}: a set's name has letters, digits, '.', '_' and '-' only")
             if not _files(one.path):
                 raise InputError(f"sets.{name}.path: there is no file {one.path}")
-        for name, (_, indexed) in self.index().items.items():
+        try:
+            items = self.index().items
+        except InputError as e:
+            raise InputError(f"sets: {e}") from e
+        for name, (_, indexed) in items.items():
             if not indexed:
                 raise InputError(
                     f"sets.{name}: no field of any item has {min(self.min_words, self.ngram)} words; "

@@ -215,7 +215,9 @@ def test_mistakes_in_a_recipe_are_said_before_anything_runs(tmp_path: Path):
     path = jsonl(tmp_path / "s.jsonl", [{"text": "short"}])
     with pytest.raises(InputError, match="no field of any item has 8 words"):
         make_rules([rule(path=path)])
-    with pytest.raises(InputError, match="no field 'question'; there is text"):
+    with pytest.raises(
+        InputError, match=r"clean\.rules\[0\]\.sets: .*s\.jsonl: item 1: no field 'question'; there is text"
+    ):
         make_rules([rule(path=path, fields=["question"])])
     with pytest.raises(InputError, match="no such setting"):
         make_rules([Component(use="decontaminate", sets={"s": {"path": path}}, n=3)])

@@ -174,7 +174,7 @@ def test_a_model_without_a_trained_head_is_refused(tmp_path: Path, classifier: P
 
 def export(folder: Path, file: str = "model.onnx", types: bool = True) -> Path:
     pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
-    pytest.importorskip("onnxscript", reason="onnxscript is not installed")
+    pytest.importorskip("onnx", reason="onnx is not installed")
     import torch
     from transformers import AutoModelForSequenceClassification
 
@@ -192,16 +192,14 @@ def export(folder: Path, file: str = "model.onnx", types: bool = True) -> Path:
         torch.ones(2, 16, dtype=torch.int64),
         torch.zeros(2, 16, dtype=torch.int64),
     )
-    dims = {0: torch.export.Dim("rows", min=1, max=1024), 1: torch.export.Dim("length", min=2, max=64)}
     torch.onnx.export(
         Logits().eval(),
         examples[: len(names)],
         str(folder / file),
         input_names=names,
         output_names=["logits"],
-        dynamic_shapes=dict.fromkeys(names, dims) | ({} if types else {"token_type_ids": None}),
-        dynamo=True,
-        verbose=False,
+        dynamic_axes={name: {0: "rows", 1: "length"} for name in names} | {"logits": {0: "rows"}},
+        dynamo=False,
     )
     return folder / file
 
@@ -227,7 +225,7 @@ def test_an_onnx_score_does_not_depend_on_the_texts_beside_it(exported: Path):
 
 
 def test_an_onnx_regression_scores_its_one_logit(regression: Path):
-    scorer = OnnxScorer(model=str(export(regression)), max_tokens=MAX_TOKENS)
+    scorer = OnnxScorer(model=str(export(regression, types=False)), max_tokens=MAX_TOKENS)
     np.testing.assert_allclose(scores(scorer, texts()), direct(regression, texts())[:, 0], atol=1e-4)
 
 

@@ -17,8 +17,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import xxhash
 
+from corpusmill.clean.components import make_rules, make_scorers
+from corpusmill.clean.contamination_report import write_contamination_report
 from corpusmill.clean.document_flow import DocumentFlow
 from corpusmill.clean.languages import identity
+from corpusmill.clean.scorers.scoring import identities
 from corpusmill.clean.url_lists import lists_digest
 from corpusmill.columns import byte_lengths, with_columns
 from corpusmill.context import RunContext, run_parts
@@ -63,7 +66,8 @@ def run_stage(context: RunContext) -> dict[str, Any]:
             return cast(dict[str, Any], manifest["counts"])
         tasks = plan(context.folder, context.recipe, entries, settings)
         records = run_parts(context, ledger, digest(settings), clean_part, tasks, progress, _note)
-        manifest = ledger.commit(settings, inputs, records)
+        outputs = write_contamination_report(context.folder, context.recipe.clean, records)
+        manifest = ledger.commit(settings, inputs, records, outputs=outputs)
     check_first_identity(manifest["counts"], context.folder.url)
     return cast(dict[str, Any], manifest["counts"])
 
@@ -85,6 +89,8 @@ def clean_settings(recipe: Recipe) -> dict[str, Any]:
     language = clean["language"]
     language["model"] = identity(recipe.clean.language.identifier, recipe.clean.language.model)
     clean["url"]["lists"] = lists_digest(recipe.clean.url.lists)
+    clean["scorers"] = identities(recipe.clean.scorers, make_scorers(recipe.clean.scorers))
+    clean["rules"] = identities(recipe.clean.rules, make_rules(recipe.clean.rules))
     return {"clean": clean, "ingest": {"max_page_bytes": recipe.ingest.max_page_bytes}}
 
 

@@ -1,4 +1,4 @@
-"""Rules and editors from a recipe: by name, or any class on the path."""
+"""Rules, scorers and editors from a recipe: by name, or any class on the path."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import importlib
 import inspect
 import json
 from collections.abc import Sequence
+from dataclasses import is_dataclass
 from typing import Any, Protocol
 
 import pyarrow as pa
@@ -13,14 +14,19 @@ from pydantic import TypeAdapter, ValidationError
 
 from corpusmill.clean.editors import EDITORS, Editor
 from corpusmill.clean.rules import RULES, Rule
+from corpusmill.clean.scorers.scorer import TextScorer
+from corpusmill.clean.scorers.scoring import JUDGES, SCORERS, check_files
 from corpusmill.errors import InputError
 from corpusmill.recipe import Component, nearest
 
 
 class Judge(Protocol):
-    """Anything that can say, for each row of a batch of documents, why it goes. Rules can; so can datatrove filters."""
+    """Anything that can say, for each row of a batch of documents, why it goes. Rules can; so can datatrove filters.
 
-    def judge_rows(self, batch: pa.RecordBatch) -> pa.StringArray: ...
+    The answer is the reason or null; or a struct of `reason` and `detail`, where there is more to tell than a name.
+    """
+
+    def judge_rows(self, batch: pa.RecordBatch) -> pa.StringArray | pa.StructArray: ...
 
 
 def make_rules(components: Sequence[Component]) -> dict[str, Judge]:
@@ -28,7 +34,9 @@ def make_rules(components: Sequence[Component]) -> dict[str, Judge]:
     rules: dict[str, Judge] = {}
     for i, component in enumerate(components):
         where = f"clean.rules[{i}]"
-        name = component.name or component.use
+        # bounds on several scores are the usual case, so they are told apart by the score
+        of = component.settings.get("of")
+        name = component.name or (f"{component.use} {of}" if of else component.use)
         if name in rules:
             raise InputError(
                 f'{where}: there is a rule named {name!r} already; give this one a name of its own: name = "..."'
@@ -45,8 +53,26 @@ def make_editors(components: Sequence[Component]) -> dict[str, Editor]:
     return editors
 
 
+def make_scorers(components: Sequence[Component]) -> dict[str, TextScorer]:
+    """Name to scorer, in recipe order. A name may be used once; files that are missing are said now."""
+    scorers: dict[str, TextScorer] = {}
+    for i, component in enumerate(components):
+        where = f"clean.scorers[{i}]"
+        name = component.name or component.use.rpartition(":")[2]
+        if name in scorers:
+            raise InputError(
+                f'{where}: there is a scorer named {name!r} already; give this one a name of its own: name = "..."'
+            )
+        found = _find(component, SCORERS, where, "scorer")
+        if not hasattr(found, "score_batch"):
+            raise InputError(f"{where}.use: {component.use} has no method score_batch, so it is no scorer")
+        scorers[name] = _build(found, component, where)
+        check_files(scorers[name], where)
+    return scorers
+
+
 def _make_rule(component: Component, where: str) -> Judge:
-    found = _find(component, RULES, where, "rule")
+    found = _find(component, {**RULES, **JUDGES}, where, "rule")
     if issubclass(found, Rule):
         rule: Judge = _build(found, component, where)
         return rule
@@ -56,6 +82,7 @@ def _make_rule(component: Component, where: str) -> Judge:
         return DatatroveRule(component.use, found, component.settings, where)
     if hasattr(found, "judge_rows"):
         judge: Judge = _build(found, component, where)
+        check_files(judge, where)
         return judge
     raise InputError(f"{where}.use: {component.use} is neither a corpusmill Rule nor a datatrove filter")
 
@@ -78,6 +105,11 @@ def _find(component: Component, table: dict[str, Any], where: str, what: str) ->
 
 
 def _build(found: type, component: Component, where: str) -> Any:
+    if not is_dataclass(found) and not hasattr(found, "__get_pydantic_core_schema__"):
+        try:  # anybody's class, which checks its own settings
+            return found(**component.settings)
+        except TypeError as e:
+            raise InputError(f"{where}: {component.use} cannot be set up: {e}") from e
     try:
         # from Python a strict dataclass takes no table, from JSON it does
         return TypeAdapter(found).validate_json(json.dumps(component.settings))

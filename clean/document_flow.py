@@ -9,10 +9,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from corpusmill.clean.components import Judge, make_editors, make_rules
+from corpusmill.clean.components import Judge, make_editors, make_rules, make_scorers
 from corpusmill.clean.editors import Editor
 from corpusmill.clean.languages import Identifier, judge_language, make_identifier
 from corpusmill.clean.page_text import Extractor, extract
+from corpusmill.clean.scorers.scoring import check_rules_on_scores, scored
 from corpusmill.clean.text_measures import measure
 from corpusmill.clean.url_rules import UrlFilter
 from corpusmill.columns import with_columns
@@ -29,7 +30,9 @@ class DocumentFlow:
             language.identifier, language.model, wanted=self.wanted, max_chars=language.max_chars
         )
         self.editors = make_editors(settings.editors)
+        self.scorers = make_scorers(settings.scorers)
         self.rules = make_rules(settings.rules)
+        check_rules_on_scores(self.rules, self.scorers)
         self.edited: Counter[str] = Counter(dict.fromkeys(self.editors, 0))
         """Texts changed so far, by editor."""
         self.extractor = Extractor(
@@ -43,7 +46,8 @@ class DocumentFlow:
     def __call__(self, pages: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Batches of PAGES in; the columns of DROPPED out. Every row flows on; `drop_reason` is null where kept."""
         batches = edit(extract(pages, self.extractor), self.editors, self.edited)
-        return judge(measured(identified(batches, self.identifier, self.wanted)), self.rules)
+        batches = scored(identified(batches, self.identifier, self.wanted), self.scorers)
+        return judge(measured(batches), self.rules)
 
 
 def edit(
@@ -93,9 +97,12 @@ def judge(batches: Iterable[pa.RecordBatch], rules: Mapping[str, Judge]) -> Iter
             if not len(kept):
                 break
             found = rule.judge_rows(batch.take(pa.array(kept)))
-            reasons = np.full(batch.num_rows, None, object)
+            reasons, details = np.full(batch.num_rows, None, object), np.full(batch.num_rows, name, object)
+            if pa.types.is_struct(found.type):
+                details[kept] = found.field("detail").to_numpy(zero_copy_only=False)
+                found = found.field("reason")
             reasons[kept] = found.to_numpy(zero_copy_only=False)
-            batch = _drop(batch, pa.array(reasons, pa.string()), pa.array([name] * batch.num_rows, pa.string()))
+            batch = _drop(batch, pa.array(reasons, pa.string()), pa.array(details, pa.string()))
         yield batch
 
 

@@ -1,4 +1,4 @@
-"""fastText's prediction (Joulin et al. 2016), in a numba kernel over Arrow buffers: the same labels, several times faster.
+"""fastText's prediction (Joulin et al. 2016) in a numba kernel over Arrow buffers: the same labels, several times faster.
 
 The C++ library spends its time finding n-grams in a hash map and rows in a quantised matrix. Here the n-grams are
 found through a bit set that fits the second-level cache, and the matrix lies open in memory. Reads models that
@@ -12,7 +12,6 @@ import struct
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -371,10 +370,10 @@ def _is_label(data, start, end):  # type: ignore[no-untyped-def]
     label = (95, 95, 108, 97, 98, 101, 108, 95, 95)
     if end - start < 9:
         return False
+    same = True
     for i in range(9):
-        if data[start + i] != label[i]:
-            return False
-    return True
+        same &= data[start + i] == label[i]
+    return same
 
 
 @njit(cache=True, nogil=True)

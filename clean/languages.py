@@ -6,12 +6,17 @@ import hashlib
 import os
 import shutil
 import urllib.request
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from corpusmill.clean.fasttext_predictor import FastTextModel, load_fasttext
+from corpusmill.columns import text_buffers
 from corpusmill.errors import InputError
 from corpusmill.storage import sha256_of
 
@@ -29,6 +34,14 @@ class Identifier(Protocol):
 
     def identify(self, text: str) -> tuple[str, float]:
         """(language code, score between 0 and 1)."""
+        ...
+
+    def identify_batch(self, texts: pa.Array) -> tuple[list[str], list[float]]:
+        """As `identify`, for each text."""
+        ...
+
+    def screen(self, texts: pa.Array, wanted: Sequence[str]) -> tuple[list[str], list[float]]:
+        """For each text its language, and the largest score of a wanted one, be it the first or not."""
         ...
 
 
@@ -67,6 +80,14 @@ class ResiliparseIdentifier:
         language, rank = detect_fast(text, cutoff=_RESILIPARSE_WORST)
         return (UNKNOWN, 0.0) if language == "unknown" else (language, 1.0 - rank / _RESILIPARSE_WORST)
 
+    def identify_batch(self, texts: pa.Array) -> tuple[list[str], list[float]]:
+        found = [self.identify(text) for text in texts.to_pylist()]
+        return [language for language, _ in found], [score for _, score in found]
+
+    def screen(self, texts: pa.Array, wanted: Sequence[str]) -> tuple[list[str], list[float]]:
+        languages, scores = self.identify_batch(texts)
+        return languages, [s if language in wanted else 0.0 for language, s in zip(languages, scores, strict=True)]
+
     def languages(self) -> set[str]:
         from resiliparse.parse.lang import supported_langs
 
@@ -87,20 +108,33 @@ class FastTextIdentifier:
         self.max_chars = max_chars
 
     def identify(self, text: str) -> tuple[str, float]:
-        # The model reads one line; asking its C++ object directly avoids a NumPy copy per call.
-        line = text[: self.max_chars].replace("\n", " ") + "\n"
-        found = _fasttext(self.model).f.predict(line, 1, 0.0, "strict")
-        if not found:
-            return UNKNOWN, 0.0
-        score, label = found[0]
-        return self._language(label), min(float(score), 1.0)
+        languages, scores = self.identify_batch(pa.array([text], pa.large_string()))
+        return languages[0], scores[0]
+
+    def identify_batch(self, texts: pa.Array) -> tuple[list[str], list[float]]:
+        best, scores = self._model().predict(pc.utf8_slice_codeunits(texts, 0, self.max_chars))
+        names = [*self._names(), UNKNOWN]  # -1, nothing known of the text, is the last
+        return [names[i] for i in best.tolist()], scores.astype(np.float64).tolist()
+
+    def screen(self, texts: pa.Array, wanted: Sequence[str]) -> tuple[list[str], list[float]]:
+        found = self._model().probabilities(*text_buffers(texts))
+        names = self._names()
+        columns = [i for i, name in enumerate(names) if name in wanted]
+        best = found.argmax(axis=1)
+        languages = [names[i] if found[row, i] > 0 else UNKNOWN for row, i in enumerate(best.tolist())]
+        return languages, found[:, columns].max(axis=1, initial=0.0).tolist()
 
     def languages(self) -> set[str]:
-        return {self._language(label) for label in _fasttext(self.model).get_labels()}
+        return set(self._names())
+
+    def _model(self) -> FastTextModel:
+        return load_fasttext(self.model)
+
+    def _names(self) -> list[str]:
+        return [self._language(label) for label in self._model().labels]
 
     def _language(self, label: str) -> str:
-        language = label.removeprefix("__label__")
-        return language if self.scripts else language.partition("_")[0]
+        return label if self.scripts else label.partition("_")[0]
 
 
 def make_identifier(
@@ -204,14 +238,3 @@ def _near(language: str, known: set[str]) -> str:
     """A code of two letters is often written for one of three, and the other way round."""
     near = sorted(k for k in known if k[:2] == language[:2])
     return f"; near it: {', '.join(near[:8])}" if near else ""
-
-
-@lru_cache(maxsize=2)
-def _fasttext(path: str) -> Any:
-    """Loaded once per process: the object cannot be pickled."""
-    import fasttext
-
-    try:
-        return fasttext.load_model(path)
-    except ValueError as e:
-        raise InputError(f"{path} is not a fastText model: {e}") from e

@@ -1,28 +1,34 @@
-"""Pages to text, cheapest test first: address, language of a cheap extraction, then the expensive extraction.
+"""Pages to text, cheapest test first: address, size, language of the visible text, then the expensive extraction.
 
 Nothing process-wide and no clock decides what comes out: the same page gives the same text on any machine, at any load.
+The one clock there is stands for the case that a library hangs; see `extraction_guard`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import pyarrow as pa
-from resiliparse.extract.html2text import extract_plain_text
-from resiliparse.parse.html import HTMLTree
 
+from corpusmill.clean.extraction_guard import Guard
+from corpusmill.clean.html_head import head_of
 from corpusmill.clean.languages import Identifier
+from corpusmill.clean.main_text import ENGINES, MainText
 from corpusmill.clean.page_charset import decode
 from corpusmill.clean.url_rules import UrlFilter
+from corpusmill.clean.visible_text import VisibleText, visible_text
 from corpusmill.columns import with_columns
+from corpusmill.errors import InputError
 
 GIVEN = "given"
 """What stands for an extractor where the record was text already."""
-_SCREEN_CHARS = 2000
-"""fastText's first guess settles within this many characters (measured: 0.7% of the documents lost)."""
-_AUTHOR = 'meta[name="author"], meta[property="article:author"]'
-_DATE = 'meta[property="article:published_time"], meta[name="date"], meta[itemprop="datePublished"]'
+SCREEN_BYTES = 2000
+SCREEN_SCORE = 0.2
+"""A page is let through if its prose is in a wanted language, or in one of them with at least this probability."""
+MAX_TAGS = 100_000
+MAX_DEPTH = 2_000
+"""Beyond either, trafilatura takes minutes or runs out of stack; such pages, mostly tables, go to Resiliparse."""
 
 
 class Page(NamedTuple):
@@ -34,76 +40,153 @@ class Page(NamedTuple):
     text: str | None = None
     drop_reason: str | None = None
     drop_detail: str | None = None
+    deferred: bool = False
 
 
 class Extractor:
-    """What turns one page's bytes into text, with the settings of one recipe."""
+    """What turns pages' bytes into text, with the settings of one recipe.
+
+    `guard_seconds` is how long one page may take in the child process that extracts; 0 extracts in this process.
+    """
 
     def __init__(
         self,
         engine: str = "trafilatura",
         *,
         screen: bool = True,
+        fast: bool = True,
+        markdown: bool = False,
         identifier: Identifier | None = None,
         wanted: Iterable[str] = (),
         urls: UrlFilter | None = None,
+        guard_seconds: float = 0.0,
     ) -> None:
-        self.engine = engine
-        self.wanted = frozenset(wanted)
+        if engine not in ENGINES:
+            raise InputError(f"no engine named {engine!r}; expected one of {', '.join(ENGINES)}")
+        self.engine = MainText(engine, fast=fast, markdown=markdown)
+        self.simple = MainText("resiliparse")
+        self.wanted = sorted(set(wanted))
         self.identifier = identifier if screen and self.wanted else None
         self.urls = urls or UrlFilter()
+        self.guard = Guard(self.engine, guard_seconds) if guard_seconds else None
+        self.retried: list[str] = []
+        """Addresses of pages that did not come to an end the first time."""
 
     def extract(self, body: bytes, url: str | None = None, host: str | None = None, charset: str | None = None) -> Page:
-        banned = self.urls.find(url)
-        if banned is not None:
-            return Page(drop_reason=banned[0], drop_detail=banned[1])
-        html, found = decode(body, charset)
-        try:
-            return self._from_html(html, Page(charset=found))
-        except Exception as e:  # extractors meet every kind of broken page; each costs one row, with its reason
-            return Page(charset=found, drop_reason="extraction_failed", drop_detail=f"{type(e).__name__}: {e}"[:200])
+        """One page; as `extract_rows`, which is for work."""
+        (page,) = self.extract_rows([body], [url], [charset])
+        return page
 
     def accept(self, text: str | None, url: str | None = None, host: str | None = None) -> Page:
         """A record that is text already: only its address is judged here."""
         banned = self.urls.find(url)
-        if banned is not None:
-            return Page(drop_reason=banned[0], drop_detail=banned[1])
-        if not text or not text.strip():
-            return Page(drop_reason="no_text", drop_detail=GIVEN)
-        return Page(extractor=GIVEN, text=text.strip())
+        return Page(drop_reason=banned.reason, drop_detail=banned.found) if banned else _given(text)
 
-    def _from_html(self, html: str, page: Page) -> Page:
-        tree = HTMLTree.parse(html)
-        page = page._replace(title=_clean(tree.title), author=_meta(tree, _AUTHOR), date=_meta(tree, _DATE))
-        main: str | None = None
-        if self.identifier is not None or self.engine == "resiliparse":
-            main = _plain(tree, main_content=True)
-        if self.identifier is not None:
-            # an empty main text is a page Resiliparse cannot judge, not a page without text
-            sample = (main or "").strip() or _plain(tree, main_content=False).strip()
-            language, _ = self.identifier.identify(sample[:_SCREEN_CHARS])
-            if language not in self.wanted:
-                return page._replace(drop_reason="screened_language", drop_detail=language)
-        text = main if self.engine == "resiliparse" else _trafilatura(html)
+    def extract_rows(
+        self, bodies: Sequence[bytes], urls: Sequence[str | None], charsets: Sequence[str | None], again: bool = False
+    ) -> list[Page]:
+        """Text, or the reason for none, of each page. `again` is the last try of pages that were deferred."""
+        pages: list[Page] = [Page()] * len(bodies)
+        htmls: list[tuple[int, str, str, VisibleText]] = []
+        for i, (body, banned, declared) in enumerate(zip(bodies, self.urls.find_batch(urls), charsets, strict=True)):
+            if banned is not None:
+                pages[i] = Page(drop_reason=banned.reason, drop_detail=banned.found)
+                continue
+            html, charset = decode(body, declared)
+            utf8 = body if charset == "utf-8" else html.encode("utf-8", "replace")
+            htmls.append((i, html, charset, visible_text(utf8)))
+        languages = self._screen([seen for *_, seen in htmls])
+        for (i, html, charset, seen), language in zip(htmls, languages, strict=True):
+            if language is not None:
+                pages[i] = Page(charset=charset, drop_reason="screened_language", drop_detail=language)
+            else:
+                pages[i] = self._main_text(html, charset, seen, urls[i], again)
+        return pages
+
+    def _screen(self, seen: Sequence[VisibleText]) -> list[str | None]:
+        """For each page, the language for which it is dropped, or None where it may be in a wanted one."""
+        if self.identifier is None or not seen:
+            return [None] * len(seen)
+        samples = [page.sample(SCREEN_BYTES).tobytes().decode("utf-8", "ignore") for page in seen]
+        texts = pa.array(samples, pa.large_string())
+        found = self.identifier.screen(texts, self.wanted)
+        return [
+            None if language in self.wanted or score >= SCREEN_SCORE else language
+            for language, score in zip(*found, strict=True)
+        ]
+
+    def _main_text(self, html: str, charset: str, seen: VisibleText, url: str | None, again: bool) -> Page:
+        head = head_of(html)
+        page = Page(charset=charset, title=head.title, author=head.author, date=head.date)
+        heavy = seen.tags > MAX_TAGS or seen.depth > MAX_DEPTH
+        try:
+            if self.guard is None or heavy:
+                found = (self.simple if heavy else self.engine)(html)
+            else:
+                outcome = self.guard.run(html)
+                if outcome.hung and not again:
+                    self.retried.append(url or "")
+                    return page._replace(deferred=True)
+                if outcome.hung:
+                    return page._replace(drop_reason="extraction_hung", drop_detail=outcome.error)
+                if outcome.error is not None:
+                    return page._replace(drop_reason="extraction_failed", drop_detail=outcome.error[:200])
+                found = (outcome.text, outcome.engine)
+        except Exception as e:  # extractors meet every kind of broken page; each costs one row, with its reason
+            return page._replace(drop_reason="extraction_failed", drop_detail=f"{type(e).__name__}: {e}"[:200])
+        text, engine = found
         if not text or not text.strip():
-            return page._replace(drop_reason="no_text", drop_detail=self.engine)
-        return page._replace(extractor=self.engine, text=_storable(text.strip()))
+            return page._replace(drop_reason="no_text", drop_detail=engine)
+        return page._replace(extractor=engine, text=storable(text.strip()))
 
 
 def extract(batches: Iterable[pa.RecordBatch], extractor: Extractor) -> Iterator[pa.RecordBatch]:
-    """PAGES in; `body` goes, charset, title, author, date and text come. Rows dropped earlier flow on as they are."""
+    """PAGES in; `body` goes, charset, title, author, date and text come. Rows dropped earlier flow on as they are.
+
+    Pages that hung are held back, and come last, after a second try.
+    """
+    deferred: list[pa.RecordBatch] = []
     for batch in batches:
-        rows = zip(*(batch.column(n).to_pylist() for n in ("url", "host", "http_charset", "drop_reason")), strict=True)
-        bodies, texts = batch.column("body"), batch.column("text")
-        pages = [
-            Page()
-            if dropped is not None
-            else extractor.accept(texts[i].as_py(), url, host)
-            if bodies[i].as_py() is None
-            else extractor.extract(bodies[i].as_py(), url, host, charset)
-            for i, (url, host, charset, dropped) in enumerate(rows)
-        ]
-        yield with_columns(batch, _columns(batch, pages), drop=("body", "http_charset"))
+        done, held = _extracted(batch, extractor)
+        deferred += held
+        yield done
+    for batch in deferred:
+        done, _ = _extracted(batch, extractor, again=True)
+        yield done
+
+
+def _extracted(
+    batch: pa.RecordBatch, extractor: Extractor, again: bool = False
+) -> tuple[pa.RecordBatch, list[pa.RecordBatch]]:
+    """(the batch with its texts, rows that are to be tried again later)."""
+    urls, charsets, reasons = (batch.column(n).to_pylist() for n in ("url", "http_charset", "drop_reason"))
+    bodies, texts = batch.column("body"), batch.column("text")
+    pages = [Page()] * batch.num_rows
+    open_rows = [i for i, reason in enumerate(reasons) if reason is None]
+    as_html = [i for i in open_rows if bodies[i].is_valid]
+    found = extractor.extract_rows(
+        [bodies[i].as_buffer().to_pybytes() for i in as_html],
+        [urls[i] for i in as_html],
+        [charsets[i] for i in as_html],
+        again,
+    )
+    for i, page in zip(as_html, found, strict=True):
+        pages[i] = page
+    as_text = [i for i in open_rows if not bodies[i].is_valid]
+    for i, banned in zip(as_text, extractor.urls.find_batch([urls[i] for i in as_text]), strict=True):
+        text = texts[i].as_py()
+        pages[i] = Page(drop_reason=banned.reason, drop_detail=banned.found) if banned else _given(text)
+    done = with_columns(batch, _columns(batch, pages), drop=("body", "http_charset"))
+    held = [batch.slice(i, 1) for i, page in enumerate(pages) if page.deferred]
+    if held:
+        done = done.filter(pa.array([not page.deferred for page in pages]))
+    return done, held
+
+
+def _given(text: str | None) -> Page:
+    if not text or not text.strip():
+        return Page(drop_reason="no_text", drop_detail=GIVEN)
+    return Page(extractor=GIVEN, text=text.strip())
 
 
 def _columns(batch: pa.RecordBatch, pages: list[Page]) -> dict[str, pa.Array]:
@@ -122,39 +205,6 @@ def _columns(batch: pa.RecordBatch, pages: list[Page]) -> dict[str, pa.Array]:
     return columns | {n: pa.array(v, pa.string()) for n, v in judged.items()}
 
 
-def _plain(tree: HTMLTree, *, main_content: bool) -> str:
-    text: str = extract_plain_text(
-        tree,
-        main_content=main_content,
-        preserve_formatting=main_content,
-        list_bullets=False,
-        alt_texts=False,
-        links=False,
-        form_fields=False,
-        noscript=False,
-    )
-    return text
-
-
-def _trafilatura(html: str) -> str | None:
-    from trafilatura import bare_extraction
-
-    # deduplicate and date extraction stay off: one keeps a process-wide cache, the other asks what day it is
-    found = bare_extraction(html, fast=True, include_comments=False, with_metadata=False)
-    return None if found is None or isinstance(found, dict) else found.text
-
-
-def _meta(tree: HTMLTree, selector: str) -> str | None:
-    head = tree.head
-    node = head.query_selector(selector) if head is not None else None
-    return _clean(node.getattr("content")) if node is not None else None
-
-
-def _clean(value: str | None) -> str | None:
-    """One line of at most 500 characters, or None."""
-    return (_storable(" ".join(value.split())[:500]) or None) if value else None
-
-
-def _storable(text: str) -> str:
+def storable(text: str) -> str:
     """Lone surrogates, from entities such as &#xD800;, cannot be stored as UTF-8."""
     return text.encode("utf-8", "replace").decode()

@@ -4,7 +4,7 @@ Most of its time goes into XPath expressions that test the class and id of every
 each expression again for every element, every copy of the tree, and through a Python call each. Here the words
 are read off the expressions, all attributes of a page are searched for all of them in one pass of a kernel, what is
 found is written on the elements as a mark, and from then on the expressions only look for marks. So no list of words is
-copied: what trafilatura changes in its lists is followed. Elements are all of one class, chosen in C, not by a Python call each.
+copied: what trafilatura changes in its lists is followed. Elements are all of one class, chosen in C.
 
 The replacements live in a private copy of the library's modules: whoever imports trafilatura gets it as it is. Where
 the installed version is laid out otherwise than the known ones, it is used as it is, and slower (`accelerated()` says).
@@ -42,8 +42,8 @@ _BLOCKS = frozenset({"div", "item", "list", "p", "section", "span"})
 _FRAMES = frozenset({"article", "div", "main", "section"})
 _MARKED = etree.XPath(f"descendant::*[@{_MARK}]")  # libxml2 takes twice as long over ".//*[...]"
 _CLEANED = etree.XPath(
-    "descendant::*[self::aside or self::div or self::fencedframe or self::footer or self::script or self::style or self::svg "
-    f"or self::template or @{_MARK}]"
+    "descendant::*[self::aside or self::div or self::fencedframe or self::footer or self::script or self::style "
+    f"or self::svg or self::template or @{_MARK}]"
 )
 _ALWAYS_CLEANED = frozenset({"aside", "fencedframe", "footer", "script", "style", "svg", "template"})
 

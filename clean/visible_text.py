@@ -14,24 +14,32 @@ import numpy as np
 from numba import njit
 
 _BREAKING = (
-    "address article aside blockquote body br caption center dd details dialog dir div dl dt fieldset figcaption figure "
-    "footer form frameset h1 h2 h3 h4 h5 h6 head header hr html legend li link main menu nav ol optgroup option p pre "
-    "section summary table tbody td tfoot th thead tr ul"
+    "address article aside blockquote body br caption center dd details dialog dir div dl dt fieldset figcaption "
+    "figure footer form frameset h1 h2 h3 h4 h5 h6 head header hr html legend li link main menu nav ol optgroup "
+    "option p pre section summary table tbody td tfoot th thead tr ul"
 )
 _RAW = "script style"
 """Their text runs to the closing tag, or to the end of the page."""
 _HIDDEN = "title noscript template svg select button textarea iframe object canvas audio video map"
 """Left out where they are closed; unclosed ones hide nothing."""
+_OTHERS = "span b i em strong font u small big sub sup code label s strike del ins tt kbd var samp cite abbr"
+_MAY_STAY_OPEN = frozenset(
+    "a script style br hr link body html head p li dd dt td th tr tbody thead tfoot option optgroup".split()  # noqa: SIM905
+)
 _OTHER, _BREAKS, _IS_RAW, _IS_HIDDEN, _LINK = 0, 1, 2, 3, 4
 _PROSE_BYTES = 80
 _PROSE_ENOUGH = 200
 
 
 class VisibleText(NamedTuple):
-    """`data` uint8; `blocks` int64 [n, 3]: start, end, bytes inside links."""
+    """`data` uint8; `blocks` int64 [n, 3]: start, end, bytes inside links. `tags`, `depth`: the work it makes."""
 
     data: np.ndarray
     blocks: np.ndarray
+    tags: int
+    """Opening tags: about the number of elements."""
+    depth: int
+    """Most elements open at once, counting those that cannot be left open."""
 
     @property
     def num_bytes(self) -> int:
@@ -43,7 +51,7 @@ class VisibleText(NamedTuple):
         return self.data.tobytes().decode("utf-8", "replace")
 
     def sample(self, max_bytes: int) -> np.ndarray:
-        """The first `max_bytes` of its prose: blocks of some length that are not mostly links; of all, if that is little."""
+        """The first `max_bytes` of its prose (blocks of some length, not mostly links); of all, if there is little."""
         lengths = self.blocks[:, 1] - self.blocks[:, 0]
         prose = (lengths >= _PROSE_BYTES) & (self.blocks[:, 2] * 2 < lengths)
         if lengths[prose].sum() < _PROSE_ENOUGH:
@@ -57,16 +65,17 @@ def visible_text(html: bytes) -> VisibleText:
     data = np.frombuffer(html, np.uint8)
     out = np.empty(len(data) + 1, np.uint8)
     blocks = np.empty((len(data) // 4 + 1, 3), np.int64)
-    size, count = scan(data, _tags(), out, blocks)
-    return VisibleText(out[:size], blocks[:count])
+    size, count, tags, depth = scan(data, _tags(), out, blocks)
+    return VisibleText(out[:size], blocks[:count], tags, depth)
 
 
 @lru_cache(maxsize=1)
-def _tags() -> tuple[np.ndarray, np.ndarray]:
-    """An open-addressed table of tag names: their hashes, and what each does."""
+def _tags() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """An open-addressed table of tag names: their hashes, what each does to text, whether it must be closed."""
     names = np.zeros(512, np.uint64)
     kinds = np.zeros(512, np.uint8)
-    for listed, kind in ((_BREAKING, _BREAKS), (_RAW, _IS_RAW), (_HIDDEN, _IS_HIDDEN), ("a", _LINK)):
+    closes = np.zeros(512, np.bool_)
+    for listed, kind in ((_BREAKING, _BREAKS), (_RAW, _IS_RAW), (_HIDDEN, _IS_HIDDEN), ("a", _LINK), (_OTHERS, _OTHER)):
         for name in listed.split():
             value = 0xCBF29CE484222325
             for char in name.encode():
@@ -74,8 +83,8 @@ def _tags() -> tuple[np.ndarray, np.ndarray]:
             slot = value & 511
             while names[slot]:
                 slot = (slot + 1) & 511
-            names[slot], kinds[slot] = value, kind
-    return names, kinds
+            names[slot], kinds[slot], closes[slot] = value, kind, name not in _MAY_STAY_OPEN
+    return names, kinds, closes
 
 
 @njit(cache=True, nogil=True)
@@ -182,10 +191,11 @@ def _reference(data, p, out, at):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def scan(data, tags, out, blocks):  # type: ignore[no-untyped-def]
-    """Fill `out` and `blocks`; (bytes, blocks) used. A block ends in a line feed, which is not part of it."""
-    names, kinds = tags
+    """Fill `out` and `blocks`; (bytes used, blocks used, tags, depth). A line feed follows each block."""
+    names, kinds, closes = tags
     n = data.shape[0]
     p = at = count = 0
+    num_tags = depth = deepest = 0
     start = 0
     links = 0
     link_from = -1  # where in `out` the open link began
@@ -240,6 +250,13 @@ def scan(data, tags, out, blocks):  # type: ignore[no-untyped-def]
                 while names[slot] != 0 and names[slot] != h:
                     slot = (slot + np.uint64(1)) & np.uint64(511)
                 kind = kinds[slot]
+                if closing:
+                    depth -= 1 if depth > 0 and closes[slot] else 0
+                else:
+                    num_tags += 1
+                    if closes[slot]:
+                        depth += 1
+                        deepest = max(deepest, depth)
                 if q >= n and quote:  # a quote that is never closed would swallow the page
                     q = name_end
                     while q < n and data[q] != 62:
@@ -303,4 +320,4 @@ def scan(data, tags, out, blocks):  # type: ignore[no-untyped-def]
             out[at] = c
             at += 1
             p += 1
-    return at, count
+    return at, count, num_tags, deepest

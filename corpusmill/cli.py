@@ -12,6 +12,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from rich.console import Console
 
+from corpusmill.classifier_commands import app as classifier_commands
 from corpusmill.errors import EXIT_BUG, EXIT_INTERRUPTED, EXIT_OK, CorpusmillError, InputError
 from corpusmill.recipe import STAGES, Recipe, load_recipe
 from corpusmill.version import __version__
@@ -26,6 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=True,
 )
+app.add_typer(classifier_commands, rich_help_panel="Classifiers")
 _MILL, _STAGES, _LOOK, _START = "The whole mill", "One stage", "Look and ask", "Start here"
 
 RecipeOption = Annotated[str, typer.Option("--recipe", help="Recipe file, or the name of a packaged one.")]

@@ -74,7 +74,7 @@ class Language(Section):
 
 
 class Component(BaseModel):
-    """A rule or an editor: `use` names it (or any class, as "package.module:Class"), other keys are its settings."""
+    """A rule, scorer or editor: `use` names it (or any class, as "package.module:Class"); other keys are settings."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -93,6 +93,8 @@ class Clean(Section):
     extract: Extract = Extract()
     language: Language = Language()
     editors: tuple[Component, ...] = (Component(use="ftfy"),)
+    scorers: tuple[Component, ...] = ()
+    """Measures that need a model or a list, taken before the rules: `use = "score"` puts bounds on them."""
     rules: tuple[Component, ...] = (Component(use="gopher_quality"),)
 
 

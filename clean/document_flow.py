@@ -29,6 +29,8 @@ class DocumentFlow:
         self.rules = make_rules(settings.rules)
         self.edited: Counter[str] = Counter(dict.fromkeys(self.editors, 0))
         """Texts changed so far, by editor."""
+        self.edits: Counter[str] = Counter()
+        """Changes made so far, by editor and kind."""
         self.extractor = Extractor(
             settings.extract.engine,
             screen=settings.extract.screen,
@@ -39,22 +41,42 @@ class DocumentFlow:
 
     def __call__(self, pages: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Batches of PAGES in; the columns of DROPPED out. Every row flows on; `drop_reason` is null where kept."""
-        batches = edit(extract(pages, self.extractor), self.editors, self.edited)
+        batches = edit(extract(pages, self.extractor), self.editors, self.edited, self.edits)
         return judge(measured(identified(batches, self.identifier, self.wanted)), self.rules)
 
 
 def edit(
-    batches: Iterable[pa.RecordBatch], editors: Mapping[str, Editor], edited: Counter[str]
+    batches: Iterable[pa.RecordBatch],
+    editors: Mapping[str, Editor],
+    edited: Counter[str],
+    edits: Counter[str] | None = None,
 ) -> Iterator[pa.RecordBatch]:
-    """Apply each editor, in order, to the texts that are still kept."""
+    """Apply each editor, in order, to the texts that are still kept; add `edits`, and drop what an editor says.
+
+    `edited` counts texts changed by editor, `edits` changes by editor and kind. Later editors see dropped texts, too:
+    what is stored of them is masked as well.
+    """
     for batch in batches:
         texts = batch.column("text").to_pylist()
+        changes: list[dict[str, int] | None] = [None] * batch.num_rows
+        dropped: dict[int, tuple[str, str]] = {}
         for i in _kept_rows(batch):
+            counted: dict[str, int] = {}
             for name, editor in editors.items():
-                changed = editor.edit(texts[i])
-                edited[name] += changed != texts[i]
-                texts[i] = changed
-        yield with_columns(batch, {"text": pa.array(texts, pa.large_string())})
+                found = editor.edit(texts[i])
+                edited[name] += found.text != texts[i]
+                counted |= {f"{name}.{kind}": count for kind, count in found.changes.items()}
+                reason = found.drop_reason if found.text.strip() else found.drop_reason or "edited_away"
+                if reason is not None:
+                    dropped.setdefault(i, (reason, name))
+                texts[i] = found.text if found.text.strip() else texts[i]
+            changes[i] = counted
+            if edits is not None:
+                edits.update(counted)
+        reasons, details = ([dropped.get(i, (None, None))[j] for i in range(batch.num_rows)] for j in (0, 1))
+        made = pa.array([None if c is None else list(c.items()) for c in changes], pa.map_(pa.string(), pa.int32()))
+        batch = with_columns(batch, {"text": pa.array(texts, pa.large_string()), "edits": made})
+        yield _drop(batch, pa.array(reasons, pa.string()), pa.array(details, pa.string()))
 
 
 def identified(

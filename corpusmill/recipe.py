@@ -214,12 +214,46 @@ def _override(values: dict[str, Any], pair: str) -> None:
     key, sep, raw = pair.partition("=")
     if not sep or not key.strip():
         raise InputError(f"--set {pair}: expected key=value, for example --set dedup.bands=20")
-    *path, last = key.strip().split(".")
-    for step in path:
-        values = values.setdefault(step, {})
+    path = key.strip().split(".")
+    at = 0
+    while at < len(path) - 1:
+        step = path[at]
+        section = ".".join(path[: at + 1])
+        values = values.setdefault(step, _default_components(section))
+        at += 1
+        if isinstance(values, list) and section in _COMPONENTS:
+            values, taken = _component(values, path[at:], pair, section)
+            at += taken
         if not isinstance(values, dict):
             raise InputError(f"--set {pair}: {step!r} is not a table; lists are set whole")
-    values[last] = _toml_value(raw.strip())
+    values[path[-1]] = _toml_value(raw.strip())
+
+
+_COMPONENTS = ("clean.rules", "clean.editors")
+"""Lists of tables whose entries have names, so that one can be set by itself: --set clean.rules.NAME.min_words=40."""
+
+
+def _default_components(section: str) -> Any:
+    """What stands in a recipe that says nothing: the defaults of the model, to be changed by name."""
+    if section not in _COMPONENTS:
+        return {}
+    field = Clean.model_fields[section.removeprefix("clean.")]
+    return [c.model_dump(exclude_none=True) for c in field.default]
+
+
+def _component(entries: list[Any], path: Sequence[str], pair: str, section: str) -> tuple[dict[str, Any], int]:
+    """(the entry that `path` begins with the name of, steps that its name takes). Names may have dots in them."""
+    named = {e.get("name") or e.get("use"): e for e in entries if isinstance(e, dict)}
+    for name, entry in named.items():
+        steps = str(name).split(".")
+        if list(path[: len(steps)]) == steps:
+            if len(path) == len(steps):
+                raise InputError(f"--set {pair}: say which setting of {name!r}, as in {section}.{name}.SETTING=VALUE")
+            return entry, len(steps)
+    what = "rule" if section == "clean.rules" else "editor"
+    names = [str(n) for n in named]
+    hint = nearest(path[0], names) or "; it has none"
+    raise InputError(f"--set {pair}: the recipe has no {what} named {path[0]!r}{hint}")
 
 
 def _toml_value(raw: str) -> Any:

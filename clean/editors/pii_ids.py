@@ -22,10 +22,10 @@ _CARD = re.compile(
     re.ASCII,
 )
 _IBAN = re.compile(
-    r"(?<![A-Za-z0-9])[A-Z]{2}\d\d(?:[A-Z0-9]{11,28}|(?: [A-Z0-9]{4}){2,7}(?: [A-Z0-9]{1,3})?)(?![A-Za-z0-9])"
+    r"(?<![A-Za-z0-9])[A-Z]{2}\d\d(?:[A-Z0-9]{11,29}|(?: [A-Z0-9]{4}){2,8}(?: [A-Z0-9]{1,3})?)(?![A-Za-z0-9])"
 )
-_SPANISH_WORDS = r"d\.?n\.?i\.?(?!\w)|n\.?i\.?[ef]\.?(?!\w)|identidad|identificaci"
-_NINO_WORDS = r"national insurance|nino(?!\w)|ni (?:number|no)"
+_SPANISH_WORDS = r"d\.?n\.?i\.?(?![a-z])|n\.?i\.?[ef]\.?(?![a-z])|identidad|identificaci"
+_NINO_WORDS = r"national insurance|nino(?![a-z])|ni (?:number|no)"
 
 
 class Scheme(NamedTuple):
@@ -37,27 +37,27 @@ class Scheme(NamedTuple):
 
 def _scheme(pattern: str, holds: Callable[[str], bool], word: str | None = None) -> Scheme:
     around = re.compile(rf"(?<![\w.,+/=#-])(?<!\d )(?:{pattern})(?![\w+=]|[.,-]\d)", re.ASCII)
-    return Scheme(around, holds, None if word is None else re.compile(rf"(?<!\w)(?:{word})", re.IGNORECASE))
+    return Scheme(around, holds, None if word is None else re.compile(rf"(?<![A-Za-z])(?:{word})", re.IGNORECASE))
 
 
 _BY_DIGITS = (  # looked for where a run of digits stands
     _scheme(r"[1-8]\d{16}[\dXx]", check.chinese_id),
     _scheme(r"[12] ?\d\d ?(?:0[1-9]|1[0-2]) ?(?:2[AB]|\d\d) ?\d{3} ?\d{3} ?\d\d", check.french_nir),
     _scheme(r"\d{3}\.\d{3}\.\d{3}-\d\d", check.brazilian_cpf),
-    _scheme(r"\d{11}", check.brazilian_cpf, r"cpf(?!\w)"),
-    _scheme(r"\d{3}-\d\d-\d{4}|\d{9}|\d{3} \d\d \d{4}", check.us_ssn, r"ssn(?!\w)|social security"),
+    _scheme(r"\d{11}", check.brazilian_cpf, r"cpf(?![a-z])"),
+    _scheme(r"\d{3}-\d\d-\d{4}|\d{9}|\d{3} \d\d \d{4}", check.us_ssn, r"ssn(?![A-Za-z])|social security"),
     _scheme(r"\d{8}[ -]?[A-Za-z]|[XYZ]-?\d{7}-?[A-Z]", check.spanish_id, _SPANISH_WORDS),
-    _scheme(r"\d{2} ?\d{3} ?\d{3} ?\d{3}", check.german_tax_id, r"steuer|id-?nr|tax id|tin(?!\w)"),
+    _scheme(r"\d{2} ?\d{3} ?\d{3} ?\d{3}", check.german_tax_id, r"steuer|id-?nr|tax id|tin(?![a-z])"),
     _scheme(r"\d{4}([ -]?)\d{4}\1\d{4}", check.indian_aadhaar, r"aadha+r|uidai|आधार"),
     _scheme(r"\d{11}", check.polish_pesel, r"pesel"),
-    _scheme(r"\d{9}", check.dutch_bsn, r"bsn(?!\w)|burgerservice|sofi-?num"),
+    _scheme(r"\d{9}", check.dutch_bsn, r"bsn(?![a-z])|burgerservice|sofi-?num"),
     _scheme(r"\d{3}([ -]?)\d{3}\1\d{3}", check.luhn, r"social insurance|sin (?:number|no)|assurance sociale"),
     _scheme(r"\d{6}-[1-8]\d{6}", check.korean_rrn),
 )  # fmt: skip
 _WORDS = re.compile("|".join(s.word.pattern for s in _BY_DIGITS if s.word is not None), re.IGNORECASE)
 _NINO = _scheme(r"[A-Z]{2}(?:\d{6}| \d\d \d\d \d\d )[A-D]", check.uk_nino, _NINO_WORDS)
 _CODICE = _scheme(r"[A-Z]{6}\d\d[A-EHLMPRST]\d\d[A-Z]\d{3}[A-Z]", check.codice_fiscale)
-_PAN = _scheme(r"[A-Z]{3}[ABCFGHLJPT][A-Z]\d{4}[A-Z]", lambda _: True, r"permanent account|pan(?!\w)")
+_PAN = _scheme(r"[A-Z]{3}[ABCFGHLJPT][A-Z]\d{4}[A-Z]", lambda _: True, r"permanent account|pan(?![a-z])")
 
 _BY_SHAPE = (  # looked for where letters and digits stand like this
     ((b"AA000000A", b"AA 00 00 00 A"), _NINO),

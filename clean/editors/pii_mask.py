@@ -54,34 +54,15 @@ _SEPARATORS = b" .-()/\xa0"
 _HEX = b"0123456789abcdefABCDEF"
 _RUN = re.compile(r"\d(?:[ .()/\xa0-]{0,3}\d){6,}", re.ASCII)
 
-_LOCAL = re.compile(r"[\w!#$%&'*+=?^`{|}~.-]{1,64}\Z")
-_DOMAIN = re.compile(r"(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.)+(?P<top>[^\W\d_]{2,24}|xn--[a-z0-9-]{2,59})(?![\w-]*@)")
-_NO_TOP = frozenset(
-    [
-        "png",
-        "jpg",
-        "jpeg",
-        "gif",
-        "webp",
-        "svg",
-        "bmp",
-        "ico",
-        "css",
-        "js",
-        "json",
-        "html",
-        "htm",
-        "php",
-        "xml",
-        "pdf",
-        "zip",
-        "txt",
-        "md",
-        "py",
-        "mp3",
-        "mp4",
-    ]
+# letters of Latin, Greek and Cyrillic: in 请联系a@b.cn是 the signs around are no part of the address
+_LOCAL = re.compile(r"[A-Za-z0-9_\u00c0-\u052f!#$%&'*+=?^`{|}~.-]{1,64}\Z")
+_DOMAIN = re.compile(
+    r"(?:[a-z0-9\u00c0-\u052f](?:[a-z0-9_\u00c0-\u052f-]{0,61}[a-z0-9\u00c0-\u052f])?\.)+"
+    r"(?P<top>xn--[a-z0-9-]{2,59}|[a-z\u00c0-\u052f]{2,24})(?![a-z0-9_-]*@)",
+    re.IGNORECASE,
 )
+_FILE = re.compile(r"png|jpe?g|gif|webp|svg|bmp|ico|css|js|json|html?|php|xml|pdf|zip|txt|md|py|mp[34]")
+"""Ends of file names, as in logo@2x.png; those that are domains, too (zip, md, py), are oftener the former."""
 _EXAMPLES = re.compile(r"(?:.*\.)?(?:example(?:\.(?:com|org|net|edu))?|invalid|test|localhost)\Z", re.IGNORECASE)
 """RFC 2606: nobody's addresses."""
 _IPV4 = re.compile(r"(?<![\w.-])\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}(?![\w-]|\.\d)", re.ASCII)
@@ -200,7 +181,7 @@ def _is_email(text: str, start: int, domain: re.Match[str]) -> bool:
     """No handle (@me@host), file (logo@2x.png), place in a repository (git@host:path), or address of an example."""
     if start > 0 and text[start - 1] == "@":
         return False
-    if domain["top"].lower() in _NO_TOP or _EXAMPLES.match(domain.group()):
+    if _FILE.fullmatch(domain["top"].lower()) or _EXAMPLES.match(domain.group()):
         return False
     return not re.match(r":[\w~/]", text[domain.end() : domain.end() + 2])
 
@@ -209,15 +190,14 @@ def _ips(text: str, plain: bytes, shape: bytes) -> Iterator[Span]:
     at = shape.find(b"0.0")
     while at != -1:
         found = _IPV4.search(text, max(0, at - 2), at + 17)
-        if found and _is_public(found.group()):
-            if not _VERSION.search(text[max(0, found.start() - 16) : found.start()]):
-                yield found.span()
+        if found and _is_public(found.group()) and not _VERSION.search(text, max(0, found.start() - 16), found.start()):
+            yield found.span()
         at = shape.find(b"0.0", found.end() if found else at + 1)
     if plain.count(b":") > 1 and b"::" in plain.translate(None, _HEX):
         for found in _IPV6.finditer(text):
             address = found.group() if found.group().endswith("::") else found.group().rstrip(":")
             before = text[found.start() - 1] if found.start() else " "
-            if _is_public(address) and not (before.isalnum() or before in "_:."):
+            if _is_public(address) and not (before.isascii() and (before.isalnum() or before in "_:.")):
                 yield found.start(), found.start() + len(address)
 
 

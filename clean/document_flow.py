@@ -86,17 +86,25 @@ def identified(
     for batch in batches:
         languages: list[str | None] = [None] * batch.num_rows
         scores: list[float | None] = [None] * batch.num_rows
-        reasons: list[str | None] = [None] * batch.num_rows
         texts = batch.column("text")
         for i in _kept_rows(batch):
-            language, score = identifier.identify(texts[i].as_py())
-            languages[i], scores[i] = language, score
-            if wanted and score < wanted.get(language, 2.0):
-                reasons[i] = "language" if language not in wanted else "language_unsure"
+            languages[i], scores[i] = identifier.identify(texts[i].as_py())
         batch = with_columns(
             batch, {"language": pa.array(languages, pa.string()), "language_score": pa.array(scores, pa.float64())}
         )
-        yield _drop(batch, pa.array(reasons, pa.string()), batch.column("language"))
+        reasons = language_verdicts(batch.column("language"), batch.column("language_score"), wanted)
+        yield _drop(batch, reasons, batch.column("language"))
+
+
+def language_verdicts(languages: pa.Array, scores: pa.Array, wanted: Mapping[str, float]) -> pa.StringArray:
+    """`language` where it is not wanted, `language_unsure` where its score is too low, else null; null in, null out."""
+    if not wanted:
+        return pa.nulls(len(languages), pa.string())
+    nothing = pa.scalar(None, pa.string())
+    place = pc.index_in(languages, pa.array(list(wanted), pa.string()))
+    floor = pc.take(pa.array(list(wanted.values()), pa.float64()), place)
+    unsure = pc.if_else(pc.less(scores, floor), pa.scalar("language_unsure"), nothing)
+    return pc.if_else(pc.and_(pc.is_valid(languages), pc.is_null(place)), pa.scalar("language"), unsure)
 
 
 def measured(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

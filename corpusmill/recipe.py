@@ -176,7 +176,7 @@ def load_recipe(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     except tomllib.TOMLDecodeError as e:
         raise InputError(f"{name}: not valid TOML: {e}") from e
     for pair in overrides:
-        _override(values, pair)
+        override(values, pair)
     return parse_recipe(values, name)
 
 
@@ -210,7 +210,8 @@ def _find(source: str | Path) -> tuple[str, str]:
     raise InputError(f"{source}: no such recipe file, and no packaged recipe of that name{nearest(str(source), names)}")
 
 
-def _override(values: dict[str, Any], pair: str) -> None:
+def override(values: dict[str, Any], pair: str) -> None:
+    """Set one `key=value` in the tables of a recipe, in place."""
     key, sep, raw = pair.partition("=")
     if not sep or not key.strip():
         raise InputError(f"--set {pair}: expected key=value, for example --set dedup.bands=20")

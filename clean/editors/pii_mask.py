@@ -97,7 +97,7 @@ class PiiMask(Editor):
         found = self.find(text)
         if not found:
             return Edit(text)
-        changes = Counter(kind for _, _, kind in found)
+        changes = Counter[str](kind for _, _, kind in found)
         if self.action == "count":
             return Edit(text, changes)
         return Edit(self._replaced(text, found), changes, "personal_data" if self.action == "drop" else None)

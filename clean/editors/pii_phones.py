@@ -11,8 +11,9 @@ from collections.abc import Iterator
 
 Span = tuple[int, int]
 
-_NOT_BEFORE = r"(?<![\w.,+/=#-])(?<!\d )"
-_NOT_AFTER = r"(?![\w+=]|[.,:/-]\d| \d)"
+_NOT_BEFORE = r"(?<![\w.,+=#-])(?<!\d )(?<!\D/)"
+_NOT_AFTER = r"(?![\w+=]|[.,:-]\d| \d)"
+"""A slash may part two numbers, as in 212-307-7050/800-451-9930, but none begins in a path."""
 _INTERNATIONAL = re.compile(r"(?<![\w.+-])(?<!\d )\+ ?\(?[1-9](?:[ .()/\xa0-]{0,3}\d){7,14}(?!\w|[.,]\d)", re.ASCII)
 _NATIONAL = re.compile(
     _NOT_BEFORE
@@ -36,7 +37,7 @@ _NATIONAL = re.compile(
     + _NOT_AFTER,
     re.ASCII,
 )
-_ANY = re.compile(r"(?<![\w.,+/=#-])\(?\d(?:[ .()/\xa0-]{0,3}\d){5,14}(?!\w|[.,]\d)", re.ASCII)
+_ANY = re.compile(r"(?<![\w.,+/=#-])\(?\d(?:[ .()\xa0-]{0,3}\d){5,14}(?!\w|[.,]\d)", re.ASCII)
 _WORD = re.compile(
     r"(?:(?<![A-Za-z])(?:tel|tél|phone|telephone|téléphone|telefono|teléfono|telefone|telefon|telephon|tlf|fon|mobile"
     r"|mobil|móvil|celular|cell|handy|fax|telefax|whatsapp|sms|hotline|helpline|call|dial|text|ring"

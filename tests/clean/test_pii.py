@@ -56,7 +56,8 @@ LEFT_ALONE = [
     "202-555-0123", "000-000-0000", "tel. 1990-1995", "call 911",
     "1234567812345678", "4111111111111112", "https://social.example/posts/3552793601465475", "4000 4100 4200 4300",
     "DE00370400440532013000", "123-45-6789", "AB123456C", "12345678Z", "36574261809", "234123412346", "111222333",
-    "11010519491331002X", "RSSMRA85T10A562T", "RFC 2822 section 3.6.4", "doi:10.1000/182123456", "arXiv:2101.12345678",
+    "11010519491331002X", "RSSMRA85T10A562T", "RFC 2822 section 3.6.4", "/docs/415-555-2671",
+    "doi:10.1000/182123456", "arXiv:2101.12345678",
 ]  # fmt: skip
 
 
@@ -110,6 +111,10 @@ def test_what_is_found_is_replaced_as_the_settings_say():
         "personal_data",
     )
     assert PiiMask(action="drop").edit("The mill.") == ("The mill.", {}, None)
+
+
+def test_two_numbers_parted_by_a_slash_are_two():
+    assert PiiMask().mask("Call 212-307-7050/800-451-9930.") == "Call [PHONE]/[PHONE]."
 
 
 def test_a_batch_is_masked_as_its_texts_are():

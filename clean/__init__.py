@@ -5,9 +5,29 @@
 'too_few_words'
 """
 
+from corpusmill.clean.datatrove_filter import as_datatrove
+from corpusmill.clean.editors import EDITORS, C4Lines, Citations, Editor, Ftfy, PiiMask, RefinedWebLines, Whitespace
 from corpusmill.clean.language_filter import LanguageFilter
 from corpusmill.clean.rules import RULES, GopherQuality, Rule
+from corpusmill.clean.spark_udf import as_spark_udf
 from corpusmill.clean.text_measures import measure
 from corpusmill.clean.url_rules import UrlFilter
 
-__all__ = ["RULES", "GopherQuality", "LanguageFilter", "Rule", "UrlFilter", "measure"]
+__all__ = [
+    "EDITORS",
+    "RULES",
+    "C4Lines",
+    "Citations",
+    "Editor",
+    "Ftfy",
+    "GopherQuality",
+    "LanguageFilter",
+    "PiiMask",
+    "RefinedWebLines",
+    "Rule",
+    "UrlFilter",
+    "Whitespace",
+    "as_datatrove",
+    "as_spark_udf",
+    "measure",
+]

@@ -184,6 +184,7 @@ class PartCounts:
             "text_bytes": self.text_bytes,
             "languages": dict(self.languages),
             "edited": dict(flow.edited),
+            "edits": dict(sorted(flow.edits.items())),
         }
 
 

@@ -1,17 +1,17 @@
-"""Rules, scorers and editors from a recipe: by name, or any class on the path."""
+"""Rules and editors from a recipe: by name, or any class on the path."""
 
 from __future__ import annotations
 
 import importlib
 import inspect
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import is_dataclass
-from typing import Any, Protocol
+from typing import Any
 
-import pyarrow as pa
 from pydantic import TypeAdapter, ValidationError
 
+from corpusmill.clean.by_language import ByLanguage, Judge
 from corpusmill.clean.editors import EDITORS, Editor
 from corpusmill.clean.rules import RULES, Rule
 from corpusmill.clean.scorers.scorer import TextScorer
@@ -19,72 +19,88 @@ from corpusmill.clean.scorers.scoring import JUDGES, SCORERS, check_files
 from corpusmill.errors import InputError
 from corpusmill.recipe import Component, nearest
 
-
-class Judge(Protocol):
-    """Anything that can say, for each row of a batch of documents, why it goes. Rules can; so can datatrove filters.
-
-    The answer is the reason or null; or a struct of `reason` and `detail`, where there is more to tell than a name.
-    """
-
-    def judge_rows(self, batch: pa.RecordBatch) -> pa.StringArray | pa.StructArray: ...
+__all__ = ["Judge", "make_editors", "make_rules", "make_scorers"]
 
 
 def make_rules(components: Sequence[Component]) -> dict[str, Judge]:
     """Name to rule, in recipe order. A name may be used once."""
-    rules: dict[str, Judge] = {}
-    for i, component in enumerate(components):
-        where = f"clean.rules[{i}]"
-        # bounds on several scores are the usual case, so they are told apart by the score
-        of = component.settings.get("of")
-        name = component.name or (f"{component.use} {of}" if of else component.use)
-        if name in rules:
-            raise InputError(
-                f'{where}: there is a rule named {name!r} already; give this one a name of its own: name = "..."'
-            )
-        rules[name] = _make_rule(component, where)
-    return rules
+    return {
+        name: _make_rule(component, where) for name, component, where in _named(components, "clean.rules", "a rule")
+    }
 
 
 def make_editors(components: Sequence[Component]) -> dict[str, Editor]:
+    """Name to editor, in recipe order. A name may be used once."""
     editors: dict[str, Editor] = {}
-    for i, component in enumerate(components):
-        where = f"clean.editors[{i}]"
-        editors[component.name or component.use] = _build(_find(component, EDITORS, where, "editor"), component, where)
+    for name, component, where in _named(components, "clean.editors", "an editor"):
+        found = _find(component, EDITORS, where, "editor")
+        if not callable(getattr(found, "edit", None)):
+            raise InputError(f"{where}.use: {component.use} is no editor: it has no method edit(text)")
+        editors[name] = _build(found, component.settings, where)
     return editors
 
 
 def make_scorers(components: Sequence[Component]) -> dict[str, TextScorer]:
     """Name to scorer, in recipe order. A name may be used once; files that are missing are said now."""
     scorers: dict[str, TextScorer] = {}
-    for i, component in enumerate(components):
-        where = f"clean.scorers[{i}]"
-        name = component.name or component.use.rpartition(":")[2]
-        if name in scorers:
-            raise InputError(
-                f'{where}: there is a scorer named {name!r} already; give this one a name of its own: name = "..."'
-            )
+    for name, component, where in _named(components, "clean.scorers", "a scorer"):
         found = _find(component, SCORERS, where, "scorer")
         if not hasattr(found, "score_batch"):
             raise InputError(f"{where}.use: {component.use} has no method score_batch, so it is no scorer")
-        scorers[name] = _build(found, component, where)
+        scorers[name] = _build(found, component.settings, where)
         check_files(scorers[name], where)
     return scorers
 
 
+def _named(components: Sequence[Component], section: str, what: str) -> Iterator[tuple[str, Component, str]]:
+    seen = set()
+    for i, component in enumerate(components):
+        # bounds on several scores are the usual case, so they are told apart by the score
+        of = component.settings.get("of")
+        name = component.name or (f"{component.use} {of}" if of else component.use)
+        if name in seen:
+            raise InputError(
+                f'{section}[{i}]: there is {what} named {name!r} already; give this one a name of its own: name = "..."'
+            )
+        seen.add(name)
+        yield name, component, f"{section}[{i}]"
+
+
 def _make_rule(component: Component, where: str) -> Judge:
+    """One rule. A table `languages` makes it judge rows of those languages with other thresholds."""
     found = _find(component, {**RULES, **JUDGES}, where, "rule")
+    settings = component.settings
+    if "languages" not in settings or "languages" in getattr(found, "__dataclass_fields__", {}):
+        return _judge(found, component.use, settings, where)
+    languages = settings.pop("languages")
+    if not isinstance(languages, Mapping) or not all(isinstance(v, Mapping) for v in languages.values()):
+        raise InputError(
+            f"{where}.languages: found {languages!r}; expected a table for each language, as in "
+            "[clean.rules.languages.de]"
+        )
+    base = _judge(found, component.use, settings, where)
+    return ByLanguage(
+        base,
+        {
+            language: _judge(found, component.use, settings | dict(others), f"{where}.languages.{language}")
+            for language, others in sorted(languages.items())
+        },
+    )
+
+
+def _judge(found: type, use: str, settings: dict[str, Any], where: str) -> Judge:
     if issubclass(found, Rule):
-        rule: Judge = _build(found, component, where)
+        rule: Judge = _build(found, settings, where)
         return rule
     if any(c.__module__.startswith("datatrove.") and c.__name__ == "BaseFilter" for c in found.__mro__):
         from corpusmill.clean.datatrove_filter import DatatroveRule
 
-        return DatatroveRule(component.use, found, component.settings, where)
+        return DatatroveRule(use, found, settings, where)
     if hasattr(found, "judge_rows"):
-        judge: Judge = _build(found, component, where)
+        judge: Judge = _build(found, settings, where)
         check_files(judge, where)
         return judge
-    raise InputError(f"{where}.use: {component.use} is neither a corpusmill Rule nor a datatrove filter")
+    raise InputError(f"{where}.use: {use} is neither a corpusmill Rule nor a datatrove filter")
 
 
 def _find(component: Component, table: dict[str, Any], where: str, what: str) -> type:
@@ -104,15 +120,15 @@ def _find(component: Component, table: dict[str, Any], where: str, what: str) ->
     return found
 
 
-def _build(found: type, component: Component, where: str) -> Any:
+def _build(found: type, settings: Mapping[str, Any], where: str) -> Any:
     if not is_dataclass(found) and not hasattr(found, "__get_pydantic_core_schema__"):
         try:  # anybody's class, which checks its own settings
-            return found(**component.settings)
+            return found(**settings)
         except TypeError as e:
-            raise InputError(f"{where}: {component.use} cannot be set up: {e}") from e
+            raise InputError(f"{where}: {found.__name__} cannot be set up: {e}") from e
     try:
         # from Python a strict dataclass takes no table, from JSON it does
-        return TypeAdapter(found).validate_json(json.dumps(component.settings))
+        return TypeAdapter(found).validate_json(json.dumps(settings))
     except ValidationError as e:
         raise InputError("\n".join(_sentence(found, error, where) for error in e.errors())) from e
 

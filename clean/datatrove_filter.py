@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
 
-from corpusmill.clean.rules import Rule
+from corpusmill.clean.url_rules import UrlFilter
 from corpusmill.errors import InputError, require_extra
 
 _METADATA = ("url", "host", "date", "language", "language_score", "title")
@@ -43,10 +43,24 @@ class DatatroveRule:
         return pa.array(verdicts, pa.string())
 
 
-def as_datatrove(rule: Rule) -> Any:
-    """A datatrove filter that applies `rule`: `pipeline = [reader, as_datatrove(GopherQuality()), writer]`."""
+def as_datatrove(block: Any) -> Any:
+    """A datatrove block: `pipeline = [reader, as_datatrove(GopherQuality()), as_datatrove(PiiMask()), writer]`.
+
+    A rule becomes a filter; UrlFilter reads the document's `url`. An editor becomes a formatter: it changes the text,
+    counts its changes in the block's statistics, and drops the documents it says must go.
+    """
     require_extra("as_datatrove", "datatrove", "datatrove")
+    if hasattr(block, "judge_batch"):
+        return _filter(block)
+    if hasattr(block, "edit"):
+        return _formatter(block)
+    raise InputError(f"as_datatrove: {type(block).__name__} has neither judge_batch nor edit")
+
+
+def _filter(rule: Any) -> Any:
     from datatrove.pipeline.filters.base_filter import BaseFilter
+
+    by_url = isinstance(rule, UrlFilter)
 
     class RuleFilter(BaseFilter):
         name = f"corpusmill {type(rule).__name__}"
@@ -58,10 +72,37 @@ def as_datatrove(rule: Rule) -> Any:
             return self.filter_batch([doc])[0]
 
         def filter_batch(self, batch: list[Any]) -> list[bool | tuple[bool, str]]:
-            verdicts = rule.judge_batch([doc.text for doc in batch]).to_pylist()
-            return [True if reason is None else (False, reason) for reason in verdicts]
+            judged = [doc.metadata.get("url") if by_url else doc.text for doc in batch]
+            return [True if reason is None else (False, reason) for reason in rule.judge_batch(judged).to_pylist()]
 
     return RuleFilter()
+
+
+def _formatter(editor: Any) -> Any:
+    from datatrove.pipeline.formatters.base import BaseFormatter
+
+    class EditorFormatter(BaseFormatter):
+        name = f"corpusmill {type(editor).__name__}"
+
+        def format(self, text: str) -> str:
+            edited: str = editor.edit(text).text
+            return edited
+
+        def run(self, data: Any, rank: int = 0, world_size: int = 1) -> Iterator[Any]:
+            for doc in data:
+                self.stat_update("total")
+                with self.track_time():
+                    found = editor.edit(doc.text)
+                for kind, count in found.changes.items():
+                    self.stat_update(kind, value=count)
+                if found.drop_reason is not None:
+                    self.stat_update("dropped", f"dropped_{found.drop_reason}")
+                    continue
+                doc.text = found.text
+                self.stat_update("forwarded")
+                yield doc
+
+    return EditorFormatter()
 
 
 def _reason(answer: Any, use: str) -> str | None:

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from corpusmill.clean.components import Judge, make_editors, make_rules, make_scorers
 from corpusmill.clean.editors import Editor
-from corpusmill.clean.languages import Identifier, judge_language, make_identifier
+from corpusmill.clean.languages import Identifier, language_verdicts, make_identifier
 from corpusmill.clean.page_text import Extractor, extract
 from corpusmill.clean.scorers.scoring import check_rules_on_scores, scored
 from corpusmill.clean.text_measures import measure
@@ -35,9 +35,14 @@ class DocumentFlow:
         check_rules_on_scores(self.rules, self.scorers)
         self.edited: Counter[str] = Counter(dict.fromkeys(self.editors, 0))
         """Texts changed so far, by editor."""
+        self.edits: Counter[str] = Counter()
+        """Changes made so far, by editor and kind."""
         self.extractor = Extractor(
             settings.extract.engine,
             screen=settings.extract.screen,
+            fast=settings.extract.fast,
+            markdown=settings.extract.markdown,
+            guard_seconds=settings.extract.guard_seconds,
             identifier=self.identifier,
             wanted=self.wanted,
             urls=UrlFilter(**settings.url.model_dump()),
@@ -45,23 +50,43 @@ class DocumentFlow:
 
     def __call__(self, pages: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Batches of PAGES in; the columns of DROPPED out. Every row flows on; `drop_reason` is null where kept."""
-        batches = edit(extract(pages, self.extractor), self.editors, self.edited)
+        batches = edit(extract(pages, self.extractor), self.editors, self.edited, self.edits)
         batches = scored(identified(batches, self.identifier, self.wanted), self.scorers)
         return judge(measured(batches), self.rules)
 
 
 def edit(
-    batches: Iterable[pa.RecordBatch], editors: Mapping[str, Editor], edited: Counter[str]
+    batches: Iterable[pa.RecordBatch],
+    editors: Mapping[str, Editor],
+    edited: Counter[str],
+    edits: Counter[str] | None = None,
 ) -> Iterator[pa.RecordBatch]:
-    """Apply each editor, in order, to the texts that are still kept."""
+    """Apply each editor, in order, to the texts that are still kept; add `edits`, and drop what an editor says.
+
+    `edited` counts texts changed by editor, `edits` changes by editor and kind. Later editors see dropped texts, too:
+    what is stored of them is masked as well.
+    """
     for batch in batches:
         texts = batch.column("text").to_pylist()
+        changes: list[dict[str, int] | None] = [None] * batch.num_rows
+        dropped: dict[int, tuple[str, str]] = {}
         for i in _kept_rows(batch):
+            counted: dict[str, int] = {}
             for name, editor in editors.items():
-                changed = editor.edit(texts[i])
-                edited[name] += changed != texts[i]
-                texts[i] = changed
-        yield with_columns(batch, {"text": pa.array(texts, pa.large_string())})
+                found = editor.edit(texts[i])
+                edited[name] += found.text != texts[i]
+                counted |= {f"{name}.{kind}": count for kind, count in found.changes.items()}
+                reason = found.drop_reason if found.text.strip() else found.drop_reason or "edited_away"
+                if reason is not None:
+                    dropped.setdefault(i, (reason, name))
+                texts[i] = found.text if found.text.strip() else texts[i]
+            changes[i] = counted
+            if edits is not None:
+                edits.update(counted)
+        reasons, details = ([dropped.get(i, (None, None))[j] for i in range(batch.num_rows)] for j in (0, 1))
+        made = pa.array([None if c is None else list(c.items()) for c in changes], pa.map_(pa.string(), pa.int32()))
+        batch = with_columns(batch, {"text": pa.array(texts, pa.large_string()), "edits": made})
+        yield _drop(batch, pa.array(reasons, pa.string()), pa.array(details, pa.string()))
 
 
 def identified(
@@ -71,16 +96,15 @@ def identified(
     for batch in batches:
         languages: list[str | None] = [None] * batch.num_rows
         scores: list[float | None] = [None] * batch.num_rows
-        reasons: list[str | None] = [None] * batch.num_rows
-        texts = batch.column("text")
-        for i in _kept_rows(batch):
-            language, score = identifier.identify(texts[i].as_py())
+        rows = _kept_rows(batch)
+        found = identifier.identify_batch(batch.column("text").take(pa.array(rows, pa.int64())))
+        for i, language, score in zip(rows, *found, strict=True):
             languages[i], scores[i] = language, score
-            reasons[i] = judge_language(language, score, wanted)
         batch = with_columns(
             batch, {"language": pa.array(languages, pa.string()), "language_score": pa.array(scores, pa.float64())}
         )
-        yield _drop(batch, pa.array(reasons, pa.string()), batch.column("language"))
+        reasons = language_verdicts(batch.column("language"), batch.column("language_score"), wanted)
+        yield _drop(batch, reasons, batch.column("language"))
 
 
 def measured(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

@@ -12,9 +12,11 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import ConfigDict
 
-from corpusmill.clean.languages import MAX_CHARS, Identifier, judge_language, make_identifier
+from corpusmill.clean.languages import MAX_CHARS, Identifier, language_verdicts, make_identifier
+from corpusmill.columns import batch_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,13 +36,16 @@ class LanguageFilter:
 
     def judge(self, text: str) -> str | None:
         """The reason to drop one text, or None."""
-        return judge_language(*self._model.identify(text), self.languages)
+        reason: str | None = self.judge_batch([text])[0].as_py()
+        return reason
 
     def judge_batch(self, texts: Sequence[str | None] | pa.Array) -> pa.StringArray:
         """The reason to drop each text, or null; null, too, where there is no text."""
-        if isinstance(texts, (pa.Array, pa.ChunkedArray)):
-            texts = texts.to_pylist()
-        return pa.array([None if t is None else self.judge(t) for t in texts], pa.string())
+        column = batch_of(texts)
+        languages, scores = self._model.identify_batch(column.fill_null(""))
+        there = column.is_valid()
+        verdicts = language_verdicts(pa.array(languages, pa.string()), pa.array(scores, pa.float64()), self.languages)
+        return pc.if_else(there, verdicts, pa.scalar(None, pa.string()))
 
     def judge_rows(self, batch: pa.RecordBatch) -> pa.StringArray:
         """As a rule of a recipe: `use = "corpusmill.clean:LanguageFilter"`."""

@@ -159,11 +159,15 @@ def make_identifier(
     return found
 
 
-def judge_language(language: str, score: float, wanted: Mapping[str, float]) -> str | None:
-    """`language`: it is none of those wanted. `language_unsure`: it is, below the score asked for that one."""
-    if not wanted or score >= wanted.get(language, 2.0):
-        return None
-    return "language_unsure" if language in wanted else "language"
+def language_verdicts(languages: pa.Array, scores: pa.Array, wanted: Mapping[str, float]) -> pa.StringArray:
+    """`language` where it is not wanted, `language_unsure` where its score is too low, else null; null in, null out."""
+    if not wanted:
+        return pa.nulls(len(languages), pa.string())
+    nothing = pa.scalar(None, pa.string())
+    place = pc.index_in(languages, pa.array(list(wanted), pa.string()))
+    floor = pc.take(pa.array(list(wanted.values()), pa.float64()), place)
+    unsure = pc.if_else(pc.less(scores, floor), pa.scalar("language_unsure"), nothing)
+    return pc.if_else(pc.and_(pc.is_valid(languages), pc.is_null(place)), pa.scalar("language"), unsure)
 
 
 def find_model(name: str, model: str | None = None) -> str:

@@ -332,6 +332,29 @@ def why(url: Annotated[str, typer.Argument(help="URL or record id of a page.")],
 
 
 @app.command(rich_help_panel=_LOOK)
+def whatif(
+    run: RunFolder,
+    set: Set = None,  # noqa: A002
+    as_json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
+    examples: Annotated[int, typer.Option(min=0, help="Pages named for each reason.")] = 3,
+) -> None:
+    """Say what other thresholds would keep, from the measures of a finished run, in seconds."""
+    import json
+
+    from corpusmill.storage import Folder
+    from corpusmill.summary import show_what_if
+    from corpusmill.whatif import what_if
+
+    if not set:
+        raise InputError("say what to try, as in --set clean.rules.gopher_quality.min_words=40")
+    answer = what_if(Folder(run), set, examples)
+    if as_json:
+        typer.echo(json.dumps(answer, indent=1, ensure_ascii=False))
+    else:
+        show_what_if(Console(soft_wrap=True), answer)
+
+
+@app.command(rich_help_panel=_LOOK)
 def trace(
     step: Annotated[int, typer.Option(min=1, help="Training step; the first is 1.")],
     run: RunOption = ".",

@@ -39,4 +39,7 @@ def byte_lengths(texts: pa.Array) -> np.ndarray:
 
 
 def batch_of(texts: list[str] | pa.Array) -> pa.Array:
-    return texts if isinstance(texts, (pa.Array, pa.ChunkedArray)) else pa.array(texts, pa.large_string())
+    """An Arrow array of texts, from one, a list or a pandas Series."""
+    if isinstance(texts, (pa.Array, pa.ChunkedArray)):
+        return texts
+    return pa.array(texts, pa.large_string())  # NaN and NA of pandas become null as None does

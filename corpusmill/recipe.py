@@ -57,9 +57,17 @@ class Url(Section):
 
 
 class Extract(Section):
-    engine: Literal["trafilatura", "resiliparse"] = "trafilatura"
+    engine: Literal["trafilatura", "resiliparse", "union"] = "trafilatura"
+    """`union` keeps a page if either finds text: trafilatura's where that is of some length, else the longer."""
+    fast: bool = True
+    """trafilatura alone; false lets it ask readability and jusText, too, which takes twice as long."""
+    markdown: bool = False
+    """Keep headings, lists, tables and code as Markdown (trafilatura only)."""
     screen: bool = True
-    """Guess the language on a cheap extraction first, and spend trafilatura only on pages in a wanted one."""
+    """Guess the language of the visible text first, and spend extraction only on pages in a wanted one."""
+    guard_seconds: Annotated[float, Field(ge=0)] = 60.0
+    """Extraction runs in a child process; one that is silent for so long is killed, its page tried again at the end.
+    0 extracts in the task's own process."""
 
 
 class Language(Section):
@@ -190,7 +198,7 @@ def load_recipe(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     except tomllib.TOMLDecodeError as e:
         raise InputError(f"{name}: not valid TOML: {e}") from e
     for pair in overrides:
-        _override(values, pair)
+        override(values, pair)
     return parse_recipe(values, name)
 
 
@@ -224,16 +232,51 @@ def _find(source: str | Path) -> tuple[str, str]:
     raise InputError(f"{source}: no such recipe file, and no packaged recipe of that name{nearest(str(source), names)}")
 
 
-def _override(values: dict[str, Any], pair: str) -> None:
+def override(values: dict[str, Any], pair: str) -> None:
+    """Set one `key=value` in the tables of a recipe, in place."""
     key, sep, raw = pair.partition("=")
     if not sep or not key.strip():
         raise InputError(f"--set {pair}: expected key=value, for example --set dedup.bands=20")
-    *path, last = key.strip().split(".")
-    for step in path:
-        values = values.setdefault(step, {})
+    path = key.strip().split(".")
+    at = 0
+    while at < len(path) - 1:
+        step = path[at]
+        section = ".".join(path[: at + 1])
+        values = values.setdefault(step, _default_components(section))
+        at += 1
+        if isinstance(values, list) and section in _COMPONENTS:
+            values, taken = _component(values, path[at:], pair, section)
+            at += taken
         if not isinstance(values, dict):
             raise InputError(f"--set {pair}: {step!r} is not a table; lists are set whole")
-    values[last] = _toml_value(raw.strip())
+    values[path[-1]] = _toml_value(raw.strip())
+
+
+_COMPONENTS = ("clean.rules", "clean.editors")
+"""Lists of tables whose entries have names, so that one can be set by itself: --set clean.rules.NAME.min_words=40."""
+
+
+def _default_components(section: str) -> Any:
+    """What stands in a recipe that says nothing: the defaults of the model, to be changed by name."""
+    if section not in _COMPONENTS:
+        return {}
+    field = Clean.model_fields[section.removeprefix("clean.")]
+    return [c.model_dump(exclude_none=True) for c in field.default]
+
+
+def _component(entries: list[Any], path: Sequence[str], pair: str, section: str) -> tuple[dict[str, Any], int]:
+    """(the entry that `path` begins with the name of, steps that its name takes). Names may have dots in them."""
+    named = {e.get("name") or e.get("use"): e for e in entries if isinstance(e, dict)}
+    for name, entry in named.items():
+        steps = str(name).split(".")
+        if list(path[: len(steps)]) == steps:
+            if len(path) == len(steps):
+                raise InputError(f"--set {pair}: say which setting of {name!r}, as in {section}.{name}.SETTING=VALUE")
+            return entry, len(steps)
+    what = "rule" if section == "clean.rules" else "editor"
+    names = [str(n) for n in named]
+    hint = nearest(path[0], names) or "; it has none"
+    raise InputError(f"--set {pair}: the recipe has no {what} named {path[0]!r}{hint}")
 
 
 def _toml_value(raw: str) -> Any:

@@ -55,6 +55,22 @@ def show_fates(console: Console, found: Sequence[Mapping[str, Any]]) -> None:
         console.print(table, markup=False)
 
 
+def show_what_if(console: Console, answer: Mapping[str, Any]) -> None:
+    for setting in answer["settings"] or ["nothing differs from the run's own settings"]:
+        console.print(setting, markup=False, highlight=False)
+    table = Table("", "before", "after", "change", title="what if", title_justify="left")
+    rows = {"documents kept": answer["documents"], **{f"dropped: {r}": n for r, n in answer["dropped"].items()}}
+    for name, counts in rows.items():
+        difference = counts["after"] - counts["before"]
+        table.add_row(name, f"{counts['before']:,}", f"{counts['after']:,}", f"{difference:+,}" if difference else "")
+    console.print(table)
+    for key, said in (("newly_kept", "kept, and were dropped as"), ("newly_dropped", "dropped, and were kept, as")):
+        for reason, count in answer[key]["by_reason"].items():
+            console.print(f"{count:,} would be {said} {reason}, for example", markup=False, highlight=False)
+            for row in answer[key]["examples"].get(reason, []):
+                console.print(f"  {row['url']} ({row['language']})", markup=False, highlight=False)
+
+
 def show_trace(console: Console, run: Folder, documents: Sequence[Mapping[str, Any]], check: bool) -> None:
     from corpusmill.errors import CorpusmillError
     from corpusmill.provenance import document_text, reread

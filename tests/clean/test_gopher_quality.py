@@ -106,9 +106,9 @@ def test_a_whole_number_will_do_for_a_ratio_and_names_keep_two_of_a_kind_apart()
 
 def test_editors_change_what_they_say_and_no_more():
     editors = make_editors([Component(use="ftfy"), Component(use="whitespace", max_blank_lines=1)])
-    assert editors["ftfy"].edit("schÃ¶n &amp; gut “so”") == "schön & gut “so”"
-    assert editors["ftfy"].edit("plain, 100% ASCII.\n") == "plain, 100% ASCII.\n"
-    assert editors["whitespace"].edit("  a \t b  \n\n\n\n c\u00a0 d \n") == "a b\n\nc d"
+    assert editors["ftfy"].edit("schÃ¶n &amp; gut “so”").text == "schön & gut “so”"
+    assert editors["ftfy"].edit("plain, 100% ASCII.\n").text == "plain, 100% ASCII.\n"
+    assert editors["whitespace"].edit("  a \t b  \n\n\n\n c\u00a0 d \n").text == "a b\n\nc d"
     with pytest.raises(InputError, match=r"clean\.editors\[0\]\.use: no editor named 'ftyf'; did you mean 'ftfy'"):
         make_editors([Component(use="ftyf")])
     with pytest.raises(InputError, match=r"clean\.editors\[0\]\.uncurl: no such setting"):

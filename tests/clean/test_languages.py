@@ -19,7 +19,7 @@ from corpusmill.clean.languages import (
     fetch,
     find_model,
     identity,
-    judge_language,
+    language_verdicts,
     make_identifier,
 )
 from corpusmill.errors import InputError
@@ -113,7 +113,8 @@ def test_each_wanted_language_has_its_own_score(model: str):
     ],
 )
 def test_a_text_is_judged_by_the_score_of_its_own_language(language: str, score: float, wanted, reason: str | None):
-    assert judge_language(language, score, wanted) == reason
+    verdict = language_verdicts(pa.array([language], pa.string()), pa.array([score], pa.float64()), wanted)
+    assert verdict.to_pylist() == [reason]
 
 
 def test_the_filter_judges_as_the_clean_stage_does(model: str):
@@ -223,7 +224,8 @@ def test_verdicts_are_those_of_datatroves_filter(data_folder: Path, model: str, 
     kept = [bool(theirs.filter(d)) for d in documents]
     whole = FastTextIdentifier(model, max_chars=10**9)
     found = [whole.identify(t) for t in texts]
-    reasons = [judge_language(*f, {"en": 0.65}) for f in found]
+    names, scores = zip(*found, strict=True)
+    reasons = language_verdicts(pa.array(names, pa.string()), pa.array(scores, pa.float64()), {"en": 0.65}).to_pylist()
     assert [r is None for r in reasons] == kept
     assert [f[0] for f in found] == [d.metadata["language"] for d in documents]
     assert {None, "language", "language_unsure"} == set(reasons)

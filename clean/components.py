@@ -55,9 +55,7 @@ def make_scorers(components: Sequence[Component]) -> dict[str, TextScorer]:
 def _named(components: Sequence[Component], section: str, what: str) -> Iterator[tuple[str, Component, str]]:
     seen = set()
     for i, component in enumerate(components):
-        # bounds on several scores are the usual case, so they are told apart by the score
-        of = component.settings.get("of")
-        name = component.name or (f"{component.use} {of}" if of else component.use)
+        name = component.label
         if name in seen:
             raise InputError(
                 f'{section}[{i}]: there is {what} named {name!r} already; give this one a name of its own: name = "..."'

@@ -1,4 +1,4 @@
-"""fastText's prediction (Joulin et al. 2016) in a numba kernel over Arrow buffers: the same labels, in a quarter of the time.
+"""fastText's prediction (Joulin et al. 2016) in a numba kernel: the same labels, in a quarter of the time.
 
 The C++ library spends its time finding n-grams in a hash map and rows in a quantised matrix. Here the n-grams are
 found through a bit set that fits the second-level cache, and the matrix lies open in memory. Reads models that

@@ -90,6 +90,12 @@ class Component(BaseModel):
     name: str | None = None
 
     @property
+    def label(self) -> str:
+        """What it is called: its name; else its use, and the score it is about, since bounds on several are usual."""
+        about = (self.model_extra or {}).get("of")
+        return self.name or (f"{self.use} {about}" if about else self.use)
+
+    @property
     def settings(self) -> dict[str, Any]:
         return dict(self.model_extra or {})
 
@@ -266,7 +272,7 @@ def _default_components(section: str) -> Any:
 
 def _component(entries: list[Any], path: Sequence[str], pair: str, section: str) -> tuple[dict[str, Any], int]:
     """(the entry that `path` begins with the name of, steps that its name takes). Names may have dots in them."""
-    named = {e.get("name") or e.get("use"): e for e in entries if isinstance(e, dict)}
+    named = {Component.model_validate(e).label: e for e in entries if isinstance(e, dict) and "use" in e}
     for name, entry in named.items():
         steps = str(name).split(".")
         if list(path[: len(steps)]) == steps:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -122,6 +122,6 @@ def _check(question: Question, at: str) -> None:
 def _sentence(at: str, error: Any) -> str:
     key = ".".join(str(p) for p in error["loc"])
     if error["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
-        return f"{at}.{key}: no such key{nearest(key, list(Question.__dataclass_fields__))}"
+        return f"{at}.{key}: no such key{nearest(key, [f.name for f in fields(Question)])}"
     found = "" if error["type"] in ("missing", "missing_argument") else f"found {error['input']!r}: "
     return f"{at}.{key}: {found}{error['msg'][0].lower()}{error['msg'][1:]}"

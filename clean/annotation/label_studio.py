@@ -32,7 +32,7 @@ def interface(questions: Sequence[Question], show_reason: bool = False) -> str:
     ]
     for question in questions:
         lines += [
-            f"  <Header value={_quoted(question.text)} size=\"4\"/>",
+            f'  <Header value={_quoted(question.text)} size="4"/>',
             f'  <Choices name="{question.name}" toName="{_OBJECT}" choice="single-radio" showInline="true">',
             *(f"    <Choice value={_quoted(choice)}/>" for choice in question.choices),
             "  </Choices>",
@@ -75,7 +75,7 @@ def _of_task(task: Mapping[str, Any], where: str, questions: Sequence[Question])
     answers = []
     for annotation in task["annotations"]:
         if not isinstance(annotation, dict):
-            raise InputError(f"{where}: only the numbers of its annotations are here; export with the annotations whole")
+            raise InputError(f"{where}: it names its annotations without their content; export them whole")
         if annotation.get("was_cancelled"):
             continue
         person = _person(annotation.get("completed_by"), where)

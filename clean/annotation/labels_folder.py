@@ -1,10 +1,10 @@
 """The folder of a sample to label: what it holds, how it is made, and how it is read when labels come back.
 
-    LABELS/design.json             settings, questions, strata with their sizes: what estimates need
-    LABELS/items.parquet           the drawn pages with their whole text, stratum and weight; not for annotators
-    LABELS/instructions.md         what to do, for annotators
-    LABELS/sheets/NAME.csv         one sheet for each annotator (labels.csv where none is named)
-    LABELS/label-studio/           config.xml and tasks
+LABELS/design.json             settings, questions, strata with their sizes: what estimates need
+LABELS/items.parquet           the drawn pages with their whole text, stratum and weight; not for annotators
+LABELS/instructions.md         what to do, for annotators
+LABELS/sheets/NAME.csv         one sheet for each annotator (labels.csv where none is named)
+LABELS/label-studio/           config.xml and tasks
 """
 
 from __future__ import annotations
@@ -63,9 +63,7 @@ class Labels:
 def export(run: Folder, output: Folder, settings: SampleSettings, questions: Sequence[Question]) -> Labels:
     """Draw a sample of `run` and write the folder. Never writes over one that is there: people may be labelling it."""
     if output.exists(DESIGN):
-        raise InputError(
-            f"{output.url} holds a sample already, and labels belong to one sample. Give another --output"
-        )
+        raise InputError(f"{output.url} holds a sample already, and labels belong to one sample. Give another --output")
     drawn = draw(run, checked(settings))
     items = _items(run, drawn, settings)
     design = _design(run, drawn, settings, questions)
@@ -102,9 +100,7 @@ def _items(run: Folder, drawn: Draw, settings: SampleSettings) -> list[dict[str,
         for kind in ("documents", "dropped")
     }
     dealt = deal(len(drawn.items), settings)
-    return [
-        _item(one, found[one.kind][one.address], people) for one, people in zip(drawn.items, dealt, strict=True)
-    ]
+    return [_item(one, found[one.kind][one.address], people) for one, people in zip(drawn.items, dealt, strict=True)]
 
 
 def _item(drawn: Drawn, row: Mapping[str, Any], people: tuple[str, ...]) -> dict[str, Any]:
@@ -190,8 +186,8 @@ def _instructions(questions: Sequence[Question], settings: SampleSettings) -> st
     asked = "\n".join(f"- **{q.name}**: {q.text} Answer {' or '.join(f'`{c}`' for c in q.choices)}." for q in questions)
     return (
         "# How to label\n\nEach row of your sheet, or each task, is the text of one web page. Texts of more than "
-        f"{settings.max_chars:,} characters are shown by their beginning and their end. Read, then answer:\n\n{asked}\n\n"
-        "Decide alone: how far annotators agree is measured, and talking first would spoil that. Leave a cell empty "
-        "if you cannot tell. Do not change the column `item`. Links are for orientation; judge the text that is here. "
+        f"{settings.max_chars:,} characters are shown by their beginning and their end. Read, then answer:\n\n{asked}"
+        "\n\nDecide alone: how far annotators agree is measured, and talking first would spoil that. Leave a cell "
+        "empty if you cannot tell. Do not change the column `item`. Links are for orientation; judge the text that is here. "
         "Texts are shown as found, and some will be unpleasant.\n"
     )

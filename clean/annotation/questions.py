@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -31,7 +33,18 @@ class Question:
     text: str
     choices: tuple[str, ...]
     keep: str | None = None
-    """The choice that says: this page belongs into the corpus. Without one, no false drops can be estimated."""
+    """What is to be said of a kept page; any other answer calls keeping it a mistake."""
+    rescue: str | None = None
+    """The answer that calls dropping a page a mistake."""
+    reasons: tuple[str, ...] = ("*",)
+    """Drop reasons (patterns, as of file names) that the question can call mistaken ..."""
+    not_reasons: tuple[str, ...] = ()
+    """... and those that it cannot: a good text in a language nobody wants was rightly dropped."""
+
+    def judges(self, reason: str) -> bool:
+        """Whether an answer can call a drop for this reason mistaken."""
+        wanted, not_wanted = (any(fnmatchcase(reason, p) for p in ps) for ps in (self.reasons, self.not_reasons))
+        return self.rescue is not None and wanted and not not_wanted
 
 
 QUESTIONS = (
@@ -41,6 +54,8 @@ QUESTIONS = (
         "enough to follow? Menus, listings, boilerplate, spam and word salad are bad.",
         choices=("good", "bad"),
         keep="good",
+        rescue="good",
+        not_reasons=("*language*",),
     ),
     Question(
         name="adult",
@@ -53,6 +68,8 @@ QUESTIONS = (
         text="Is the text written in the language named beside it, apart from names and quotations?",
         choices=("right", "wrong"),
         keep="right",
+        rescue="wrong",
+        reasons=("*language*",),
     ),
 )
 """Asked where no file is given."""
@@ -83,8 +100,8 @@ def parse_questions(values: Sequence[Mapping[str, Any]], where: str) -> tuple[Qu
     for i, value in enumerate(values):
         at = f"{where}: questions[{i}]"
         try:
-            tuples = {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}
-            question = adapter.validate_python(tuples)
+            # from Python a strict dataclass takes no table, from JSON it does; str stands for TOML's dates
+            question = adapter.validate_json(json.dumps(value, default=str))
         except ValidationError as e:
             raise InputError("\n".join(_sentence(at, error) for error in e.errors())) from e
         _check(question, at)
@@ -97,12 +114,12 @@ def parse_questions(values: Sequence[Mapping[str, Any]], where: str) -> tuple[Qu
 
 
 def as_tables(questions: Sequence[Question]) -> list[dict[str, Any]]:
-    return [asdict(q) | {"choices": list(q.choices)} for q in questions]
+    return [asdict(q) for q in questions]
 
 
 def _check(question: Question, at: str) -> None:
     if not _NAME.fullmatch(question.name):
-        raise InputError(f"{at}.name: found {question.name!r}; expected small letters, digits and _, as in text_quality")
+        raise InputError(f"{at}.name: found {question.name!r}; expected small letters, digits and _")
     if question.name in RESERVED:
         raise InputError(f"{at}.name: {question.name!r} is the name of a column of its own; choose another")
     if not question.text.strip():
@@ -115,8 +132,10 @@ def _check(question: Question, at: str) -> None:
             raise InputError(
                 f"{at}.choices: {choice!r} begins like a formula or has odd blanks; a spreadsheet would change it"
             )
-    if question.keep is not None and question.keep not in question.choices:
-        raise InputError(f"{at}.keep: {question.keep!r} is none of the choices{nearest(question.keep, question.choices)}")
+    for key in ("keep", "rescue"):
+        value = getattr(question, key)
+        if value is not None and value not in question.choices:
+            raise InputError(f"{at}.{key}: {value!r} is none of the choices{nearest(value, question.choices)}")
 
 
 def _sentence(at: str, error: Any) -> str:

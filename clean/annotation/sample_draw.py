@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from corpusmill.clean.annotation.sample_settings import SampleSettings
-from corpusmill.clean.annotation.strata import KEPT, Frame, Group, Stratum, read_frame
+from corpusmill.clean.annotation.strata import KEPT, Group, Stratum, read_frame
 from corpusmill.errors import InputError
 from corpusmill.storage import Folder
 
@@ -50,9 +50,7 @@ def draw(run: Folder, settings: SampleSettings) -> Draw:
     candidates = {s: _candidates(frame.groups[s], settings) for s in strata}
     if not any(candidates.values()):
         raise InputError(f"{run.url} has no page with a stored text, so there is nothing to label")
-    numbers = allocate(
-        [frame.groups[s].pages for s in strata], [len(candidates[s]) for s in strata], settings
-    )
+    numbers = allocate([frame.groups[s].pages for s in strata], [len(candidates[s]) for s in strata], settings)
     items, table = [], []
     for stratum, number in zip(strata, numbers, strict=True):
         group = frame.groups[stratum]
@@ -75,8 +73,8 @@ def allocate(pages: list[int], available: list[int], settings: SampleSettings) -
     if least.sum() > size:
         raise InputError(
             f"{size} items are too few for {int((there > 0).sum())} strata with at least {settings.min_per_stratum} "
-            f"each: that needs {int(least.sum())}. Give --size {int(least.sum())} or more, a smaller --min-per-stratum, "
-            "or fewer strata (--languages 0)"
+            f"each: that needs {int(least.sum())}. Give --size {int(least.sum())} or more, a smaller "
+            "--min-per-stratum, or fewer strata (--languages 0)"
         )
     return _fill(least, np.where(there > 0, np.asarray(pages, float), 0.0), there, size).tolist()
 

@@ -55,10 +55,12 @@ def checked(settings: SampleSettings) -> SampleSettings:
     floors = {"size": 1, "min_per_stratum": 1, "languages": 0, "quantiles": 2, "max_chars": 200, "seed": 0}
     for name, least in floors.items():
         _require(getattr(settings, name) >= least, settings, name, f"expected {least} or more")
-    _require(settings.max_per_host is None or settings.max_per_host >= 1, settings, "max_per_host", "expected 1 or more")
+    cap = settings.max_per_host
+    _require(cap is None or cap >= 1, settings, "max_per_host", "expected 1 or more")
     _require(0.0 <= settings.overlap <= 1.0, settings, "overlap", "expected a share from 0 to 1")
     people, each = settings.annotators, settings.labels_per_item
-    _require(each is None or 1 <= each <= max(len(people), 1), settings, "labels_per_item", f"of {len(people)} annotators")
+    enough = each is None or 1 <= each <= len(people)
+    _require(enough, settings, "labels_per_item", f"expected 1 to {len(people)}, the number of annotators")
     _check_names(people)
     return settings
 

@@ -1,6 +1,6 @@
 """CSV sheets for annotators, and how they come back: from Excel, LibreOffice, Google or Label Studio's CSV export.
 
-Sheets are UTF-8 with a byte order mark (Excel takes them for the local code page otherwise), comma-separated, with CRLF.
+Sheets are UTF-8 with a byte order mark (Excel takes them for the local code page otherwise), with commas and CRLF.
 A cell that a spreadsheet would run as a formula gets an apostrophe in front (OWASP, "CSV Injection").
 """
 

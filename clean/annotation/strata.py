@@ -191,7 +191,8 @@ class _Grouping:
         values = _values(batch, self.settings.measure)
         places = np.searchsorted(self.edges, values, side="left")
         return [
-            "without a value" if np.isnan(v) else names[p] for v, p in zip(values.tolist(), places.tolist(), strict=True)
+            "without a value" if np.isnan(v) else names[p]
+            for v, p in zip(values.tolist(), places.tolist(), strict=True)
         ]
 
     def _sampled(self, sample: list[tuple[int, float]], batch: pa.RecordBatch) -> list[tuple[int, float]]:

@@ -147,8 +147,10 @@ def _agreement_table(found: Finding) -> Table:
 
 
 def _estimate_table(found: Finding) -> Table:
-    title = f"{found.question.name}: what people call mistakes of the mill, of the pages in the run"
-    table = Table("pages", "in the run", "labelled", "mistakes", "95% interval", title=title, title_justify="left")
+    title = f"{found.question.name}: what people call mistakes of the mill"
+    table = Table(title=title, title_justify="left")
+    for head in ("mistake if", "pages", "labelled", "mistakes", "95% interval"):
+        table.add_column(head, no_wrap=head == "mistake if")
     for e in found.estimates:
         name = f"  {e.group.removeprefix('dropped/')}" if "/" in e.group else f"{e.group}: {' or '.join(e.answers)}"
         if e.share is None:

@@ -1,10 +1,10 @@
 """What the labels say of the corpus: the share of drops that people call mistaken, and of pages kept by mistake.
 
 Each labelled item stands for pages(stratum) / labelled(stratum) pages (times what a cap on hosts took away): items
-without a label, and ties, are taken to be like the labelled ones of their stratum. A share is the weighted mean over a group of
-strata; its 95% interval is Wilson's with Kish's effective number of items, (sum w)^2 / sum w^2. That is a little wide:
-it leaves out what stratification gains, and that a small stratum may be labelled whole. Strata with no labelled item
-are in no share; the pages they hold are said beside it.
+without a label, and ties, are taken to be like the labelled ones of their stratum. A share is the weighted mean over a
+group of strata; its 95% interval is Wilson's with Kish's effective number of items, (sum w)^2 / sum w^2. That is a
+little wide: it leaves out what stratification gains, and that a small stratum may be labelled whole. Strata with no
+labelled item are in no share; `covered` says how many pages the others hold.
 """
 
 from __future__ import annotations

@@ -188,6 +188,6 @@ def _instructions(questions: Sequence[Question], settings: SampleSettings) -> st
         "# How to label\n\nEach row of your sheet, or each task, is the text of one web page. Texts of more than "
         f"{settings.max_chars:,} characters are shown by their beginning and their end. Read, then answer:\n\n{asked}"
         "\n\nDecide alone: how far annotators agree is measured, and talking first would spoil that. Leave a cell "
-        "empty if you cannot tell. Do not change the column `item`. Links are for orientation; judge the text that is here. "
-        "Texts are shown as found, and some will be unpleasant.\n"
+        "empty if you cannot tell. Do not change the column `item`. Links are for orientation; judge the text that is "
+        "here. Texts are shown as found, and some will be unpleasant.\n"
     )

@@ -12,11 +12,14 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
+import xxhash
 
 from corpusmill.clean.annotation.sample_settings import SampleSettings
 from corpusmill.clean.annotation.strata import KEPT, Group, Stratum, read_frame
 from corpusmill.errors import InputError
 from corpusmill.storage import Folder
+
+_SHOWN_SALT = 0x53484F57
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +28,15 @@ class Drawn:
 
     stratum: Stratum
     address: int
-    order: int
-    """Its hash: items are shown in this order, so that those of a stratum do not stand together."""
     weight: float
 
     @property
     def kind(self) -> str:
         return "documents" if self.stratum.fate == KEPT else "dropped"
+
+    def place(self, seed: int) -> int:
+        """Items are shown in this order: a hash of its own, since by that of the draw large strata would come first."""
+        return int(xxhash.xxh3_64_intdigest(f"{self.kind}/{self.address}", seed=seed ^ _SHOWN_SALT))
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +60,10 @@ def draw(run: Folder, settings: SampleSettings) -> Draw:
     for stratum, number in zip(strata, numbers, strict=True):
         group = frame.groups[stratum]
         share = number / _available(group, settings) if number else 0.0
-        for order, address, host_share in candidates[stratum][:number]:
-            weight = group.pages / group.readable / (share * host_share)
-            items.append(Drawn(stratum, address, order, weight))
+        for _, address, host_share in candidates[stratum][:number]:
+            items.append(Drawn(stratum, address, group.pages / group.readable / (share * host_share)))
         table.append(_row(stratum, group, number))
-    items.sort(key=lambda i: (i.order, i.address, i.kind))
+    items.sort(key=lambda i: i.place(settings.seed))
     return Draw(items, table, dict(sorted(frame.no_text.items())), frame.removed)
 
 

@@ -190,6 +190,9 @@ def slow_alpha(labels: np.ndarray, choices: int) -> float | None:
 def test_kappa_and_alpha_equal_a_slow_count_of_pairs(rows: list[list[int]]):
     labels = np.array(rows, np.int16)
     counts = count_choices(labels, 3)
-    for fast, slow in ((fleiss_kappa(counts), slow_fleiss(labels, 3)), (krippendorff_alpha(counts), slow_alpha(labels, 3))):
+    for fast, slow in (
+        (fleiss_kappa(counts), slow_fleiss(labels, 3)),
+        (krippendorff_alpha(counts), slow_alpha(labels, 3)),
+    ):
         assert (fast is None) == (slow is None)
         assert fast is None or fast == pytest.approx(slow, abs=1e-9)

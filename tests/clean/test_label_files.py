@@ -91,12 +91,14 @@ def test_numbers_and_truth_survive_a_spreadsheet():
 
 
 def test_what_does_not_count_is_counted_with_why():
-    data = (
-        "item,quality\nbcd,good\nbcd,good\nfgh,good\nfgh,bad\nfgh,bad\njkm,\nxyz,good\njkm,excellent\n"  #
-    )
+    data = "item,quality\nbcd,good\nbcd,good\nfgh,good\nfgh,bad\nfgh,bad\njkm,\nxyz,good\njkm,excellent\n"  #
     found = tabulate(read_sheet(data.encode(), "anna.csv", "anna", QUESTIONS), ITEMS, QUESTIONS)
     assert found.skipped.counts == {
-        **{"repeated": 1, "contradiction": 3, "empty": 1, "unknown_item": 1, "not_a_choice": 1}
+        "repeated": 1,
+        "contradiction": 3,
+        "empty": 1,
+        "unknown_item": 1,
+        "not_a_choice": 1,
     }
     assert found.ratings["quality"][:, 0].tolist() == [0, -1, -1]
     assert found.skipped.examples["not_a_choice"] == ["anna.csv, row 9: quality 'excellent'"]

@@ -138,7 +138,7 @@ def skewed(tmp_path_factory: pytest.TempPathFactory) -> Folder:
 
 
 def test_a_cap_on_hosts_holds_and_weights_make_up_for_it(skewed: Folder):
-    long = {a for a in range(120)}
+    long = set(range(120))
     shares = []
     for seed in range(150):
         found = draw(skewed, SampleSettings(size=24, languages=0, max_per_host=5, seed=seed)).items

@@ -62,6 +62,7 @@ def export(
         max_chars=max_chars,
         show_reason=show_reason,
     )
+    output = output.rstrip("/")
     made = export_sample(Folder(run), Folder(output), settings, load_questions(questions))
     strata = made.design["strata"]
     unseen = sum(s["pages"] for s in strata if not s["drawn"])
@@ -102,6 +103,7 @@ def import_(
     from corpusmill.clean.annotation.label_import import import_labels
     from corpusmill.storage import Folder
 
+    labels = labels.rstrip("/")
     done = import_labels(
         Folder(labels),
         sources,

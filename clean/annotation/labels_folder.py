@@ -66,6 +66,7 @@ def export(run: Folder, output: Folder, settings: SampleSettings, questions: Seq
         raise InputError(f"{output.url} holds a sample already, and labels belong to one sample. Give another --output")
     drawn = draw(run, checked(settings))
     items = _items(run, drawn, settings)
+    assert len({item["item"] for item in items}) == len(items), "two items have one name"
     design = _design(run, drawn, settings, questions)
     shown = [_shown(item, settings) for item in items]
     with output.writing(ITEMS) as out:
@@ -125,7 +126,7 @@ def _name(drawn: Drawn, row: Mapping[str, Any]) -> str:
     said = f"{drawn.kind}\0{drawn.address}\0{row['id']}\0{row['text']}"
     number = int.from_bytes(hashlib.sha256(said.encode()).digest()[:8], "big")
     letters = "bcdfghjkmnpqrstvwxz"  # no vowels, no words
-    return "".join(letters[number // len(letters) ** i % len(letters)] for i in range(10))
+    return "".join(letters[number // len(letters) ** i % len(letters)] for i in range(12))
 
 
 def _shown(item: Mapping[str, Any], settings: SampleSettings) -> dict[str, str]:

@@ -15,6 +15,9 @@ from corpusmill.errors import InputError
 Allocation = Literal["at_least", "proportional", "equal"]
 _ANNOTATOR = re.compile(r"[A-Za-z0-9][\w.@-]{0,59}")
 
+MAX_CHARS = 30_000
+"""Excel's cells hold 32,767, with what is said of the part left out."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SampleSettings:
@@ -55,6 +58,7 @@ def checked(settings: SampleSettings) -> SampleSettings:
     floors = {"size": 1, "min_per_stratum": 1, "languages": 0, "quantiles": 2, "max_chars": 200, "seed": 0}
     for name, least in floors.items():
         _require(getattr(settings, name) >= least, settings, name, f"expected {least} or more")
+    _require(settings.max_chars <= MAX_CHARS, settings, "max_chars", f"a spreadsheet's cell holds {MAX_CHARS:,}")
     cap = settings.max_per_host
     _require(cap is None or cap >= 1, settings, "max_per_host", "expected 1 or more")
     _require(0.0 <= settings.overlap <= 1.0, settings, "overlap", "expected a share from 0 to 1")

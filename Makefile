@@ -11,7 +11,7 @@ PEERS  := .venv-peers
 # The CPU build of torch, if this machine has it as a wheel; elsewhere the user's own index decides.
 TORCH  := $(shell sed -n 's/^torch==//p' constraints.txt)
 
-.PHONY: demo test check lint types slow cluster-env peers bench doctor clean-all
+.PHONY: demo test check lint types slow cluster-env peers bench soak doctor clean-all
 
 demo: $(STAMP)
 	$(BIN)/corpusmill demo demo
@@ -60,6 +60,10 @@ peers: $(PEERS)/installed
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks signatures
+
+# A worker's memory over 100,000 pages; SOAK="--pages 3000" for fewer.
+soak: $(STAMP)
+	$(BIN)/python -m benchmarks soak $(SOAK)
 
 clean-all:
 	rm -rf $(VENV) $(PEERS) demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import charset, signatures, urls
+from benchmarks import charset, signatures, soak, urls
 from benchmarks.harness import ROOT
 
 Case = Callable[[Path, int, int], dict[str, Any]]
@@ -21,7 +21,14 @@ CASES: dict[str, tuple[str, Case]] = {
 """Name to what it measures and the function that does: (data, rounds, documents)."""
 
 
+OTHERS: dict[str, Any] = {"soak": soak}
+"""Modules with a `main` and options of their own: they measure no rate."""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given and given[0] in OTHERS:
+        return int(OTHERS[given[0]].main(given[1:]))
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("name", nargs="?", choices=sorted(CASES), help="without it the cases are listed")
     parser.add_argument("--rounds", type=_positive, default=5, help="default: 5")
@@ -29,10 +36,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--data", type=Path, default=Path(os.environ.get("CORPUSMILL_DATA", ROOT.parent / "shared/data"))
     )
-    chosen = parser.parse_args(arguments)
+    chosen = parser.parse_args(given)
     if chosen.name is None:
         for name, (what, _) in CASES.items():
             print(f"{name:<14} {what}")
+        for name, module in OTHERS.items():
+            print(f"{name:<14} {module.__doc__}")
         return 0
     try:
         CASES[chosen.name][1](chosen.data, chosen.rounds, chosen.docs)

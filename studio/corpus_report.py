@@ -53,7 +53,7 @@ def render(facts: RunFacts) -> str:
     files = resources.files("corpusmill.studio")
     css = (files / "templates/report.css").read_text(encoding="utf-8")
     allowed = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
-    template = _environment().from_string((files / "templates/report.html").read_text(encoding="utf-8"))
+    template = environment().from_string((files / "templates/report.html").read_text(encoding="utf-8"))
     cleaned = facts.manifests["clean"]["counts"]
     deduplicated, tokenised = facts.counts("dedup"), facts.counts("tokenize")
     assert facts.kept is not None
@@ -130,7 +130,7 @@ def _settings_text(settings: Mapping[str, Any]) -> str:
     return json.dumps(settings, indent=2, sort_keys=True, ensure_ascii=False)
 
 
-def _environment() -> Environment:
+def environment() -> Environment:
     """Autoescape for all, and `plain` before it: no template can forget either."""
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_shown

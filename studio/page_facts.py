@@ -150,13 +150,16 @@ def _example(batch: pa.RecordBatch, row: int) -> Example:
 
 
 def rows_at(
-    run: Folder, addresses: Iterable[int], columns: Sequence[str] = ("url", "title", "text")
+    run: Folder,
+    addresses: Iterable[int],
+    columns: Sequence[str] = ("url", "title", "text"),
+    kind: str = "documents",
 ) -> dict[int, Mapping[str, Any]]:
-    """Documents by address. Reads only the row groups they lie in, some hundred rows at a time."""
+    """Documents (or `dropped` rows) by address. Reads only the row groups they lie in, some hundred rows at a time."""
     found: dict[int, Mapping[str, Any]] = {}
     for part, wanted in groupby(sorted(set(addresses)), key=lambda a: a // ADDRESS_STRIDE):
         rows = [a % ADDRESS_STRIDE for a in wanted]
-        with run.open(f"documents/{part_name(part)}.parquet") as f:
+        with run.open(f"{kind}/{part_name(part)}.parquet") as f:
             parquet = pq.ParquetFile(f)
             start = 0
             for group in range(parquet.num_row_groups):

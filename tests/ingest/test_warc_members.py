@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from small_warcs import by_record, page, record, whole
 
 from corpusmill.errors import InputError
-from corpusmill.ingest.warc_members import Member, read_member, walk
+from corpusmill.ingest.plain_records import Member
+from corpusmill.ingest.warc_members import read_member, walk
 from corpusmill.ingest.warc_pages import Tally, read_pages
 
 RECORDS = [page(i) for i in range(200)]

@@ -64,22 +64,26 @@ def _record(window: Window, limit: int) -> tuple[bytes, str | None, bool]:
         return _damaged(window, start + 1, "its header has no readable length", None)
     complete, clean = _step_over(window, frame, limit)
     if clean:
-        end = window.position
-        window.seek(start)
-        data = window.peek(min(end - start, limit))
-        window.seek(end)
-        return data, None, frame.size > limit
+        return _taken(window, start, start + frame.size, limit), None, frame.size > limit
     end = start + frame.size if complete else None
     window.seek(start + frame.head)
     if seek_record(window, end):
         return b"", f"its length of {frame.body:,} bytes runs into the next record", False
     if not complete:
         return b"", CUT_OFF, False
-    window.seek(start)  # what follows belongs to no record: its length is too small, or there is damage after it
-    data = window.peek(min(frame.size, limit))
-    window.seek(start + frame.size)
+    # what follows belongs to no record: its length is too small, or there is damage after it
+    return _taken(window, start, start + frame.size, limit), None, frame.size > limit
+
+
+def _taken(window: Window, start: int, end: int, limit: int) -> bytes:
+    """The record's bytes, with the line breaks after it; leaves the window behind them."""
+    window.seek(end)
     window.advance(breaks_at(window))
-    return data, None, frame.size > limit
+    end = window.position
+    window.seek(start)
+    data = window.peek(min(end - start, limit))
+    window.seek(end)
+    return data
 
 
 def _step_over(window: Window, frame: Frame, limit: int) -> tuple[bool, bool]:

@@ -45,7 +45,10 @@ class Frame:
 
 
 def frame_at(window: Window) -> Frame | None:
-    """The record that begins at the window's position; None if none does. Raises CutOff inside its header."""
+    """The record that begins at the window's position; None if none does. Raises CutOff inside its header.
+
+    The length of a header in which another one begins is not to be read: it is the other one's.
+    """
     look = _FIRST_LOOK
     while True:
         data = window.peek(look)
@@ -53,7 +56,8 @@ def frame_at(window: Window) -> Frame | None:
             return None
         frame = frame_of(data)
         if frame is not None:
-            return frame
+            another = _WARC_SOUGHT.search(data, len(_WARC_START), frame.head) if frame.kind == "warc" else None
+            return Frame("warc", 0, None) if another and _plausible(data, another.start()) else frame
         if len(data) < look:
             raise CutOff
         if look >= HEADER_ROOM:

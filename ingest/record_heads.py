@@ -11,6 +11,7 @@ from corpusmill.ingest.record_frames import frame_of
 _ARC_2 = re.compile(r"(.*) (\S+) (\d{8,20}) (\S*) (\S+) (\S+) (\S+) (\S+) (\S+) (-?\w+)")
 _ARC_1 = re.compile(r"(.*) (\S+) (\d{8,20}) (.*?) ?(-|-?\w+)")
 _HTTP_SCHEMES = ("http:", "https:")
+_ARC_KINDS = {"filedesc": "warcinfo", "metadata": "metadata"}  # netarchivesuite keeps its logs in ARC files
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,7 @@ def _arc_head(data: bytes, start: int, length: int) -> RecordHead | None:
         return None
     url = found[1]
     return RecordHead(
-        kind="warcinfo" if url.startswith("filedesc:") else "response",
+        kind=_ARC_KINDS.get(url.partition(":")[0], "response"),
         start=start,
         length=length,
         url=url or None,

@@ -128,7 +128,8 @@ def _response(row: dict[str, Any], head: RecordHead, member: Member, max_page_by
     block = member.data[head.start : head.start + head.length]
     message = read_message(block)
     if message is None:
-        return _drop(row, "not_http", head.content_type)
+        begins = "" if not block or not _says_http(head) else f", but it begins with {block[:20]!r}"
+        return _drop(row, "not_http", head.content_type + begins)
     row["status"] = message.status
     row["content_type"] = message.content_type
     row["http_charset"] = message.charset
@@ -170,6 +171,10 @@ def _text(row: dict[str, Any], head: RecordHead, member: Member, max_page_bytes:
         return _drop(row, "empty_body", "")
     row["text"] = raw.decode("utf-8", "replace")
     return row
+
+
+def _says_http(head: RecordHead) -> bool:
+    return head.content_type.lower().startswith("application/http")
 
 
 def _begins_like_html(body: bytes) -> bool:

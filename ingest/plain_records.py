@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from corpusmill.ingest.byte_window import CUT_OFF, CutOff, Inflated, Window
-from corpusmill.ingest.record_frames import Frame, begins_record, breaks_at, frame_at, seek_record
+from corpusmill.ingest.record_frames import Frame, breaks_at, frame_at, seek_record, surely_begins_record
 
 BEGINNING = 1024
 """So many bytes do to know a record by its beginning."""
@@ -93,7 +93,7 @@ def _step_over(window: Window, frame: Frame, limit: int) -> tuple[bool, bool]:
     complete = window.advance(frame.size) == frame.size
     window.advance(breaks_at(window))
     following = window.peek(BEGINNING)
-    return complete, complete and (not following or begins_record(following))
+    return complete, complete and (not following or surely_begins_record(following))
 
 
 def _damaged(window: Window, start: int, why: str, stop: int | None) -> tuple[bytes, str | None, bool]:

@@ -27,6 +27,7 @@ _LENGTH = re.compile(rb"\ncontent-length[ \t]*:[ \t]*([0-9]{1,18})[ \t]*\r?\n", 
 _TYPE = re.compile(rb"\nwarc-type[ \t]*:", re.IGNORECASE)
 _ARC_SCHEME = rb"(?:https?|ftps?|dns|filedesc|metadata|whois|screenshot|gopher|urn|x-[a-z]+):"
 _ARC_LINE = re.compile(rb"([a-zA-Z][a-zA-Z0-9+.-]*:[^\n]*) (\S+) ([0-9]{8,20}) ([^\n]*?) ?(-|-?\w+)\r?\n")
+_ARC_KNOWN = re.compile(_ARC_SCHEME)
 _ARC_SOUGHT = re.compile(_ARC_SCHEME + rb"[^\n]{0,65536}? \S+ [0-9]{14} [^\n]{0,1024}? [0-9]{1,12}\r?\n")
 _BREAKS = b"\r\n"
 
@@ -87,6 +88,11 @@ def begins_record(data: bytes) -> bool:
     if not head[1] or not head[0].replace(b"-", b"").isalnum():
         return False
     return _ARC_LINE.match(data) is not None or (b"\n" not in data and len(data) > 16)
+
+
+def surely_begins_record(data: bytes) -> bool:
+    """As `begins_record`, but an ARC's URL must have a scheme that is known: "ttp:" is one cut into."""
+    return data.startswith(_WARC_START) or (begins_record(data) and _ARC_KNOWN.match(data) is not None)
 
 
 def breaks_at(window: Window) -> int:

@@ -27,6 +27,7 @@ from corpusmill.ingest.record_frames import HEADER_ROOM, begins_record, seek_rec
 from corpusmill.ingest.zstd_frames import DICTIONARY_FRAME, MAGIC, ZstdCodec, codec_of
 
 _LZ4_MAGIC = b"\x04\x22\x4d\x18"
+_LZ4_STEP = 1 << 12  # a read that fails loses what it had
 _ALL = 1 << 40
 
 
@@ -105,10 +106,9 @@ def _walk_compressed(stream: IO[bytes], window: Window, codec: Codec, name: str,
 def _walk_whole(inflated: Inflated, name: str, form: str, limit: int) -> Iterator[Member]:
     """An archive compressed as a whole: places in the file mean nothing, and after damage nothing can be read."""
     window = Window(inflated)
-    if not begins_record(window.peek(BEGINNING)):
+    if not begins_record(window.peek(BEGINNING)) and inflated.damage is None:
         raise InputError(
             f"{name} is not a WARC file: it is {form}, but holds {window.peek(20)!r} where 'WARC/' is expected"
-            + (f" ({inflated.damage})" if inflated.damage else "")
         )
     yield from walk_plain(window, "uncompressed", limit, inflated)
 
@@ -134,7 +134,10 @@ def _beginning(stream: IO[bytes], codec: Codec) -> bytes:
 
 
 def _lz4(stream: IO[bytes]) -> Inflated:
-    """LZ4 through FastWARC; as a whole, since its reader does not tell where in the file a frame begins."""
+    """LZ4 through FastWARC; as a whole, since its reader does not tell where in the file a frame begins.
+
+    Damage is noticed if the writer put checksums in; many do not.
+    """
 
     def pieces() -> Iterator[bytes]:
         from fastwarc.stream_io import Lz4Reader
@@ -142,7 +145,7 @@ def _lz4(stream: IO[bytes]) -> Inflated:
         stream.seek(0)
         reader = Lz4Reader(stream)
         try:
-            while piece := reader.read(1 << 18):
+            while piece := reader.read(_LZ4_STEP):
                 yield piece
         except (OSError, EOFError, ValueError) as e:
             raise Damage(f"lz4: {e}") from e

@@ -12,10 +12,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from corpusmill.ingest.byte_window import Damage, Inflated, Window
+from corpusmill.ingest.byte_window import CutOff, Damage, Inflated, Window
 from corpusmill.ingest.plain_records import BEGINNING, Member, walk_plain
 from corpusmill.ingest.record_frames import HEADER_ROOM, begins_record, breaks_at, frame_of
 
+_BRIEF = 256  # tells most that only look like a member
 _PROBE = 1 << 17  # a gzip header with extra fields and a name, or a zstd block, and then some
 
 
@@ -157,19 +158,25 @@ def seek_whole_member(window: Window, codec: Codec) -> bool:
 
 
 def _begins_member(window: Window, codec: Codec) -> bool:
-    probe = window.peek(_PROBE)
     for way in codec.ways:
-        beginning = b""
-        try:
-            for piece in codec.pieces(Window(io.BytesIO(probe)), way):
-                beginning += piece[:BEGINNING]
-                if len(beginning) >= BEGINNING:
-                    break
-        except Damage:
-            pass
-        if begins_record(beginning):
+        if _probe(window.peek(_BRIEF), codec, way) != "no" and _probe(window.peek(_PROBE), codec, way) == "yes":
             return True
     return False
+
+
+def _probe(data: bytes, codec: Codec, way: str) -> Literal["yes", "no", "perhaps"]:
+    """Whether a member that begins with a record begins `data`; "perhaps" where `data` does not say."""
+    beginning = b""
+    try:
+        for piece in codec.pieces(Window(io.BytesIO(data)), way):
+            beginning += piece[:BEGINNING]
+            if len(beginning) >= BEGINNING:
+                break
+    except CutOff:
+        return "yes" if begins_record(beginning) else "perhaps"
+    except Damage:
+        pass
+    return "yes" if begins_record(beginning) else "no"
 
 
 def filler_at(window: Window, codec: Codec) -> tuple[str, int] | None:

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 from corpusmill.ingest.byte_window import CutOff, Damage, Window
 
-_PIECE = 4 << 20
+_PIECE = 1 << 18  # larger ones are mapped and unmapped each time, at four times the cost
 _FIRST_STEP = 1 << 14  # a record of Common Crawl takes 4 to 20 kB; what is fed beyond its end is copied back
-_LAST_STEP = 1 << 20
+_LAST_STEP = 1 << 16  # what a piece has no room for is copied back
 
 
 class GzipCodec:
@@ -18,7 +18,7 @@ class GzipCodec:
     ways = ("",)
 
     def pieces(self, window: Window, way: str = "") -> Iterator[bytes]:
-        """What the member at the window's position holds, in pieces of at most 4 MiB; leaves the window behind it.
+        """What the member at the window's position holds, in pieces of at most 256 KiB; leaves the window behind it.
 
         Raises Damage, or CutOff where the stream ends first.
         """

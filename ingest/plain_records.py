@@ -89,7 +89,7 @@ def _taken(window: Window, start: int, end: int, limit: int) -> bytes:
 def _step_over(window: Window, frame: Frame, limit: int) -> tuple[bool, bool]:
     """Step behind the record; (whether all of it is there, whether a record or the end follows)."""
     if frame.size <= limit:
-        window.peek(frame.size + BEGINNING)  # kept, to go back without reading again
+        window.peek(frame.size + 2 * BEGINNING)  # all that is looked at, so that going back reads nothing again
     complete = window.advance(frame.size) == frame.size
     window.advance(breaks_at(window))
     following = window.peek(BEGINNING)

@@ -35,6 +35,7 @@ class Window:
         self._buffer = b""
         self._at = 0
         self._base = position  # in the stream, of the buffer's first byte
+        self._ended = False  # the buffer reaches to the end of the stream
 
     @property
     def position(self) -> int:
@@ -70,7 +71,7 @@ class Window:
             self._at = position - self._base
         else:
             self._stream.seek(position)
-            self._base, self._buffer, self._at = position, b"", 0
+            self._base, self._buffer, self._at, self._ended = position, b"", 0, False
 
     def seek_next(self, needle: bytes, stop: int | None = None) -> bool:
         """Move to the next `needle` that begins before `stop`; False, and to that end, if there is none."""
@@ -91,12 +92,15 @@ class Window:
 
     def _fill(self, size: int) -> bool:
         """Have `size` bytes ahead, or all there are; what lies behind is let go. False if nothing more came."""
+        if self._ended:
+            return False
         parts = [self._buffer[self._at :]]
         have = len(parts[0])
         start = have
         while have < size and (chunk := self._stream.read(max(_CHUNK, min(size - have, 8 * _CHUNK)))):
             parts.append(chunk)
             have += len(chunk)
+        self._ended = have < size
         self._base += self._at
         self._buffer, self._at = b"".join(parts), 0
         return have > start

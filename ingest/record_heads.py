@@ -30,6 +30,7 @@ class RecordHead:
     content_type: str = ""
     payload_digest: str | None = None
     truncated: str | None = None  # why the crawler stopped: length, time, disconnect, unspecified
+    segment: str | None = None  # its number, where a record was cut in several
 
 
 def read_head(data: bytes) -> RecordHead | None:
@@ -50,6 +51,7 @@ def read_head(data: bytes) -> RecordHead | None:
         content_type=fields.get("content-type", ""),
         payload_digest=fields.get("warc-payload-digest"),
         truncated=fields.get("warc-truncated"),
+        segment=fields.get("warc-segment-number"),
     )
 
 

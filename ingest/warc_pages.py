@@ -141,6 +141,8 @@ def _response(row: dict[str, Any], head: RecordHead, member: Member, max_page_by
         return _drop(row, "too_large", f"more than {max_page_bytes} bytes")
     if len(block) < head.length:
         return _drop(row, "truncated_record", f"{len(block)} of {head.length} bytes")
+    if head.segment is not None:
+        return _drop(row, "truncated_record", "the first of several segments")
     try:
         body = decoded(block[message.start :], message, max_page_bytes)
     except TooLarge:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import io
+import random
 
 import pytest
 from hypothesis import given, settings
@@ -14,6 +16,7 @@ from corpusmill.errors import InputError
 from corpusmill.ingest.plain_records import Member
 from corpusmill.ingest.warc_members import read_member, walk
 from corpusmill.ingest.warc_pages import Tally, read_pages
+from corpusmill.inputs import Digesting
 
 RECORDS = [page(i) for i in range(200)]
 MEMBERS = [gzip.compress(r, mtime=0) for r in RECORDS]
@@ -246,3 +249,21 @@ def test_a_record_that_holds_an_archive_is_one_record():
 def test_a_record_cut_over_two_members_is_read():
     data = b"".join(gzip.compress(p) for p in (RECORDS[0][:300], RECORDS[0][300:] + RECORDS[1], RECORDS[2]))
     assert [m.data for m in members(data)] == RECORDS[:3]
+
+
+def test_a_whole_gzip_is_lost_from_the_damage_on_and_says_so():
+    data = gzip.compress(b"".join(record(i, random.Random(i).randbytes(3000)) for i in range(100)))
+    at = len(data) // 2
+    found = members(data[:at] + bytes(b ^ 0xFF for b in data[at : at + 64]) + data[at + 64 :])
+    assert found[-1].damage is not None
+    assert found[-1].damage.startswith("unreadable from here on: gzip: ")
+    assert 40 < len([m for m in found if m.damage is None]) < 100
+    assert {m.offset_kind for m in found} == {"uncompressed"}
+
+
+def test_a_file_that_is_read_forth_and_back_has_its_own_checksum():
+    at = STARTS[100] + 40
+    for data in (ARCHIVE[:at] + bytes(64) + ARCHIVE[at + 64 :], whole(RECORDS), bytes(9) + ARCHIVE):
+        stream = Digesting(io.BytesIO(data))
+        assert len(list(walk(stream, "a.warc.gz", LIMIT))) >= 200  # type: ignore[arg-type]
+        assert stream.finish() == {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}

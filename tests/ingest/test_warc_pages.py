@@ -79,6 +79,11 @@ def test_each_response_that_is_no_page_has_its_reason(block: bytes, reason: str 
     assert row["drop_stage"] == (None if reason is None else "ingest")
 
 
+def test_a_page_whose_rest_lies_in_other_segments_is_not_whole():
+    (row,) = rows_of(record(1, http(HTML), headers={"WARC-Segment-Number": "1"}))
+    assert (row["drop_reason"], row["drop_detail"]) == ("truncated_record", "the first of several segments")
+
+
 def test_a_response_of_another_protocol_is_a_row():
     (row,) = rows_of(record(1, b"\x00\x01 answer", kind="response", content_type="text/dns"))
     assert (row["drop_reason"], row["drop_detail"]) == ("not_http", "text/dns")

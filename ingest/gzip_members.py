@@ -15,7 +15,7 @@ _LAST_STEP = 1 << 16  # what a piece has no room for is copied back
 class GzipCodec:
     name = "gzip"
     magic = b"\x1f\x8b\x08"
-    ways = ("",)
+    ways: tuple[str, ...] = ("",)
 
     def pieces(self, window: Window, way: str = "") -> Iterator[bytes]:
         """What the member at the window's position holds, in pieces of at most 256 KiB; leaves the window behind it.

@@ -54,7 +54,7 @@ class ZstdCodec:
             except (zstandard.ZstdError, MemoryError):
                 pass  # each frame that needs it says so
         # a frame need not name its dictionary, so both ways are tried
-        self.ways = ("", "plain") if self._with_dictionary is not None else ("",)
+        self.ways: tuple[str, ...] = ("", "plain") if self._with_dictionary is not None else ("",)
 
     def pieces(self, window: Window, way: str = "") -> Iterator[bytes]:
         """What the frame at the window's position holds, by block of at most 128 KiB; leaves the window behind it.

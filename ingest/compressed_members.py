@@ -159,7 +159,8 @@ def seek_whole_member(window: Window, codec: Codec) -> bool:
 
 def _begins_member(window: Window, codec: Codec) -> bool:
     for way in codec.ways:
-        if _probe(window.peek(_BRIEF), codec, way) != "no" and _probe(window.peek(_PROBE), codec, way) == "yes":
+        found = _probe(window.peek(_BRIEF), codec, way)
+        if found == "yes" or (found == "perhaps" and _probe(window.peek(_PROBE), codec, way) == "yes"):
             return True
     return False
 

@@ -20,6 +20,7 @@ HEADER_ROOM = 1 << 20
 """The longest header that is believed. Some hold a URL of 100 kB."""
 
 _FIRST_LOOK = 2048
+_FIRST_SEARCH = 1 << 14
 _WARC_START = b"WARC/"
 _WARC_SOUGHT = re.compile(rb"WARC/[0-9]\.[0-9]+[ \t]*\r?\n")
 _BLANK_LINE = re.compile(rb"\r?\n\r?\n")
@@ -112,24 +113,27 @@ def seek_record(window: Window, stop: int | None = None) -> bool:
     Plausible is a WARC version line with, among the fields below it, a type and a length, or a whole ARC line. No line
     break need stand before it: that byte belongs to the damage.
     """
+    look = _FIRST_SEARCH
     while stop is None or window.position < stop:
-        data = window.peek(HEADER_ROOM)
+        data = window.peek(look)
         if not data:
             return False
-        start = window.position
+        start, at_end, unsure = window.position, len(data) < look, False
         for at in _candidates(data):
             if stop is not None and start + at >= stop:
                 break
-            if at < HEADER_ROOM // 2 or len(data) < HEADER_ROOM:
-                if _plausible(data, at):
-                    window.seek(start + at)
-                    return True
-            else:
+            if _plausible(data, at):
+                window.seek(start + at)
+                return True
+            if not at_end and look < HEADER_ROOM and _BLANK_LINE.search(data, at) is None:
+                unsure = True  # its header may be longer than what is in view
                 break
-        if len(data) < HEADER_ROOM:
+        if at_end:
             window.seek(start + len(data) if stop is None else min(stop, start + len(data)))
             return False
-        window.seek(start + HEADER_ROOM // 2)
+        if not unsure:
+            window.seek(start + look // 2)
+        look = min(8 * look, HEADER_ROOM)
     window.seek(stop)
     return False
 

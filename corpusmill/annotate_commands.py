@@ -97,6 +97,9 @@ def import_(
     min_kappa: Annotated[float, typer.Option(help="Agreement that labels need to train a model.")] = 0.8,
     min_items: Annotated[int, typer.Option(min=1, help="Items with two labels that it must rest on.")] = 30,
     seed: Annotated[int, typer.Option(help="Of the bootstrap intervals.")] = 0,
+    train: Annotated[
+        str | None, typer.Option("--train", help="Classifier to train on the labels, as in quality.bin.")
+    ] = None,
 ) -> None:
     """Read labels, measure agreement, estimate what the mill got wrong, and write what may train a classifier."""
     from corpusmill.clean.annotation.adjudication import Standard
@@ -119,6 +122,24 @@ def import_(
         typer.echo(f"wrote {labels}/{name}")
     if done.refusals:
         raise InputError("\n       ".join(done.refusals))
+    if train is not None:
+        _train(labels, [n for n in done.written if n.startswith("training/")], train)
+
+
+def _train(labels: str, written: list[str], output: str) -> None:
+    """Train the quality classifier on the one question that labels were written for."""
+    from corpusmill.clean.annotation.labels_folder import read_questions
+    from corpusmill.clean.classifier_training import labelled_rows, train_classifier
+    from corpusmill.storage import Folder
+
+    if len(written) != 1:
+        raise InputError(f"--train: labels of {len(written)} questions may train; name one: --question quality")
+    (question,) = [q for q in read_questions(Folder(labels)) if written[0] == f"training/{q.name}.jsonl"]
+    if question.keep is None:
+        raise InputError(f"--train: question {question.name!r} does not say which answer is wanted (keep)")
+    report = train_classifier(labelled_rows([f"{labels}/{written[0]}"], "label", "text"), output, None, question.keep)
+    held = sum(report["heldout"].values())
+    typer.echo(f"wrote {output}: label {question.keep!r}, judged on {held:,} texts it has not seen")
 
 
 def show_findings(console: Console, done: Findings) -> None:

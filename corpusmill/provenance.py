@@ -47,7 +47,8 @@ def reread(run: Folder, place: Mapping[str, Any]) -> str:
     `place` has warc_file, warc_offset, warc_length, offset_kind. Raises InputError if the record no longer yields one.
     """
     from corpusmill.clean.document_flow import DocumentFlow
-    from corpusmill.ingest.warc_members import Member, read_member
+    from corpusmill.ingest.plain_records import Member
+    from corpusmill.ingest.warc_members import read_member
     from corpusmill.ingest.warc_pages import pages_of
 
     recipe = stored_recipe(run)

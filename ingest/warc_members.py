@@ -1,315 +1,181 @@
-"""WARC records as bytes, one at a time, with exact offsets; damage costs one record, not the file.
+"""WARC and ARC records as bytes, one at a time, with exact offsets; damage costs one record, not the file.
 
-A WARC is usually a row of gzip members, one per record (ISO 28500:2017, annex D). Walking the members ourselves gives
-each record's exact place and length, checks every CRC, and after a damaged member lets us look for the next one.
+A WARC is usually a row of gzip members or zstd frames, one per record (ISO 28500:2017, annex D). Walking them ourselves
+gives each record's exact place and length, checks every CRC, and lets us look for the next member after a damaged one.
 """
 
 from __future__ import annotations
 
-import gzip
 import io
-import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import IO, cast
-
-from fastwarc.warc import ArchiveIterator
+from typing import IO
 
 from corpusmill.errors import InputError
+from corpusmill.ingest.byte_window import Damage, Inflated, Window
+from corpusmill.ingest.compressed_members import (
+    Codec,
+    filler_at,
+    form,
+    inflate,
+    member_pieces,
+    seek_whole_member,
+    walk_members,
+)
+from corpusmill.ingest.gzip_members import GzipCodec
+from corpusmill.ingest.plain_records import BEGINNING, Member, walk_plain
+from corpusmill.ingest.record_frames import HEADER_ROOM, begins_record, seek_record
+from corpusmill.ingest.zstd_frames import DICTIONARY_FRAME, MAGIC, ZstdCodec, codec_of
 
-GZIP_MAGIC = b"\x1f\x8b\x08"
-ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
-_CHUNK = 1 << 20
-_HEADER_ROOM = 1 << 20  # WARC and HTTP headers, beside the page itself
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """One record as it lies in the file.
-
-    `data` is the uncompressed record; only its beginning when `cut_short` (larger than asked for). `damage` says why
-    there is none. `length` runs to the start of the next record, so that lengths add up to the size of the file.
-    """
-
-    offset: int
-    length: int
-    data: bytes
-    damage: str | None = None
-    cut_short: bool = False
-    offset_kind: str = "member"
+_LZ4_MAGIC = b"\x04\x22\x4d\x18"
+_LZ4_STEP = 1 << 12  # a read that fails loses what it had
+_ALL = 1 << 40
 
 
 def walk(stream: IO[bytes], name: str, max_record_bytes: int) -> Iterator[Member]:
-    """Yield every record of a WARC, compressed by record, as a whole, or not at all.
+    """Yield every record of a WARC or ARC, compressed by record, as a whole, or not at all.
 
-    Memory is one record, at most `max_record_bytes` of it. Raises InputError if the file is no WARC.
+    Memory is one record, at most `max_record_bytes` of it. Raises InputError if the file holds no record.
     """
-    window = _Window(stream)
-    head = window.peek(5)
-    if not head:
-        raise InputError(f"{name} is empty: expected a WARC file")
-    if head.startswith(GZIP_MAGIC):
-        yield from _walk_gzip(window, name, max_record_bytes + _HEADER_ROOM)
-    elif head == b"WARC/":
-        yield from _walk_plain(window.rewound(), "member", max_record_bytes + _HEADER_ROOM)
-    elif head.startswith(ZSTD_MAGIC):
-        yield from _walk_by_fastwarc(window.rewound(), name, "member", max_record_bytes)
+    window = Window(stream)
+    limit = max_record_bytes + HEADER_ROOM
+    if not window.peek(1):
+        raise InputError(f"{name} is empty: expected a WARC or ARC file")
+    codec = _codec(window)
+    if codec is not None:
+        yield from _walk_compressed(stream, window, codec, name, limit)
+    elif window.peek(4) == _LZ4_MAGIC:
+        yield from _walk_whole(_lz4(stream), name, "LZ4", limit)
+    elif begins_record(window.peek(BEGINNING)):
+        yield from walk_plain(window, "member", limit)
     else:
-        raise InputError(
-            f"{name} is not a WARC file: it begins with {head!r}; expected 'WARC/', gzip or zstd. "
-            "ARC files and plain text are not read here"
-        )
+        yield from _walk_after_damage(stream, window, name, limit)
 
 
 def read_member(stream: IO[bytes], offset: int, length: int, offset_kind: str) -> bytes:
-    """The uncompressed bytes of one record, from its place in the file."""
-    if offset_kind != "member":
-        for member in _walk_plain(_inflated(stream), offset_kind, 1 << 40):
-            if member.offset == offset:
-                return member.data
-        raise InputError(f"no record at {offset:,} of the uncompressed archive")
+    """The uncompressed bytes of one record, from its place in the file. Raises InputError if it is not there."""
+    codec = _codec(Window(stream))  # from the file's beginning, where a dictionary lies
+    if offset_kind == "uncompressed":
+        inflated = _lz4(stream) if codec is None else _inflated(stream, codec)
+        inflated.seek(offset)
+        return _whole_record(inflated.read(length), offset, inflated.damage)
     stream.seek(offset)
-    raw = stream.read(length)
-    if raw.startswith(GZIP_MAGIC):
-        return zlib.decompress(raw, wbits=31)
-    if raw.startswith(b"WARC/"):
-        return raw
-    (member, *_) = _walk_by_fastwarc(io.BytesIO(raw), "record", offset_kind, 1 << 40)
-    return member.data
+    window = Window(stream, offset)
+    if begins_record(window.peek(min(length, BEGINNING))):
+        return window.peek(length)
+    codec = codec or _codec(window)
+    if codec is None:
+        raise InputError(f"no record at {offset:,}: it begins with {window.peek(8)!r}")
+    found = inflate(window, codec, _ALL)
+    _, shares, inner = offset_kind.partition("+")
+    if not shares:
+        return _whole_record(found.data, offset, found.damage)
+    record = next(walk_plain(Window(io.BytesIO(found.data[int(inner) :])), offset_kind, _ALL), None)
+    return _whole_record(record.data if record else b"", offset, found.damage)
 
 
-def _walk_gzip(window: _Window, name: str, limit: int) -> Iterator[Member]:
-    first = True
-    while window.peek(1):
-        offset = window.position
-        data, damage, cut_short = _inflate(window, limit)
-        if damage is None and not data.startswith(b"WARC/"):
-            if first:
-                raise InputError(
-                    f"{name} is not a WARC file: it is gzip, but holds {data[:20]!r} where 'WARC/' is expected"
-                )
-            damage = "no WARC record in this gzip member"
-        several = _holds_several(data, cut_short)
-        if first and several:
-            yield from _walk_plain(_inflated(window.rewound()), "uncompressed", limit)
-            return
-        first = False
-        if damage is not None:
-            window.skip_to(offset + 1)
-            window.find(GZIP_MAGIC, _begins_a_record)
-        length = window.position - offset
-        if damage is None and several and not cut_short:
-            # against the standard, but seen: they share the member's place, and its length is the first one's
-            for i, record in enumerate(_walk_plain(io.BytesIO(data), "member", limit)):
-                yield Member(offset, 0 if i else length, record.data, record.damage)
-        else:
-            yield Member(offset, length, b"" if damage else data, damage, cut_short)
+def _whole_record(data: bytes, offset: int, damage: str | None) -> bytes:
+    if damage is not None or not begins_record(data[:BEGINNING]):
+        raise InputError(f"no record at {offset:,}: {damage or 'something else is there'}; was the file changed?")
+    return data
 
 
-def _inflate(window: _Window, limit: int) -> tuple[bytes, str | None, bool]:
-    """Inflate one member and leave the window behind it. zlib checks length and CRC at its end."""
-    inflater = zlib.decompressobj(wbits=31)
-    kept: list[bytes] = []
-    size = 0
-    while not inflater.eof:
-        chunk = window.take()
-        if not chunk:
-            return b"".join(kept), "the file ends inside this record", False
+def _codec(window: Window) -> Codec | None:
+    head = window.peek(8)
+    if head.startswith(GzipCodec.magic):
+        return GzipCodec()
+    if head.startswith((MAGIC, DICTIONARY_FRAME)) or (head[1:4] == DICTIONARY_FRAME[1:] and 0x50 <= head[0] <= 0x5F):
+        return codec_of(window)
+    return None
+
+
+def _walk_compressed(stream: IO[bytes], window: Window, codec: Codec, name: str, limit: int) -> Iterator[Member]:
+    chosen = form(window, codec)
+    window.seek(0)
+    if chosen == "foreign" and not seek_whole_member(window, codec):
+        raise InputError(
+            f"{name} is not a WARC file: it is {codec.name}, but holds {_beginning(stream, codec)!r} where 'WARC/' is "
+            "expected"
+        )
+    window.seek(0)
+    if chosen == "whole":
+        yield from _walk_whole(_inflated(stream, codec), name, codec.name, limit)
+    else:
+        yield from walk_members(window, codec, limit)
+
+
+def _walk_whole(inflated: Inflated, name: str, form: str, limit: int) -> Iterator[Member]:
+    """An archive compressed as a whole: places in the file mean nothing, and after damage nothing can be read."""
+    window = Window(inflated)
+    if not begins_record(window.peek(BEGINNING)) and inflated.damage is None:
+        raise InputError(
+            f"{name} is not a WARC file: it is {form}, but holds {window.peek(20)!r} where 'WARC/' is expected"
+        )
+    yield from walk_plain(window, "uncompressed", limit, inflated)
+
+
+def _inflated(stream: IO[bytes], codec: Codec) -> Inflated:
+    """All members of a file, one after the other."""
+
+    def pieces() -> Iterator[bytes]:
+        stream.seek(0)
+        window = Window(stream)
+        while window.peek(1):
+            filler = filler_at(window, codec)
+            if filler is not None:
+                window.advance(filler[1])
+            else:
+                yield from member_pieces(window, codec)
+
+    return Inflated(pieces)
+
+
+def _beginning(stream: IO[bytes], codec: Codec) -> bytes:
+    return _inflated(stream, codec).read(20)
+
+
+def _lz4(stream: IO[bytes]) -> Inflated:
+    """LZ4 through FastWARC; as a whole, since its reader does not tell where in the file a frame begins.
+
+    Damage is noticed if the writer put checksums in; many do not.
+    """
+
+    def pieces() -> Iterator[bytes]:
+        from fastwarc.stream_io import Lz4Reader
+
+        stream.seek(0)
+        reader = Lz4Reader(stream)
         try:
-            piece = inflater.decompress(chunk, _CHUNK * 4)
-            if size < limit:
-                kept.append(piece[: limit - size])
-            size += len(piece)
-            while inflater.unconsumed_tail and not inflater.eof:
-                piece = inflater.decompress(inflater.unconsumed_tail, _CHUNK * 4)
-                if size < limit:
-                    kept.append(piece[: limit - size])
-                size += len(piece)
-        except zlib.error as e:
-            return b"", f"gzip: {e}", False
-    window.give_back(len(inflater.unused_data))
-    return b"".join(kept), None, size > limit
+            while piece := reader.read(_LZ4_STEP):
+                yield piece
+        except (OSError, EOFError, ValueError) as e:
+            raise Damage(f"lz4: {e}") from e
+
+    return Inflated(pieces)
 
 
-def _holds_several(data: bytes, cut_short: bool) -> bool:
-    """Whether a member holds more than one record: then the file was gzipped as a whole."""
-    blank = b"\r\n\r\n" if b"\r\n" in data[:64] else b"\n\n"
-    head, found, rest = data.partition(blank)
+def _walk_after_damage(stream: IO[bytes], window: Window, name: str, limit: int) -> Iterator[Member]:
+    """A file whose first bytes are no archive: what stands before the first whole record is one damaged record."""
+    head = window.peek(20)
+    found: list[tuple[int, Codec | None]] = []
+    for codec in (GzipCodec(), ZstdCodec()):
+        stream.seek(0)
+        probe = Window(stream)
+        if seek_whole_member(probe, codec):
+            found.append((probe.position, codec))
+    stream.seek(0)
+    probe = Window(stream)
+    if seek_record(probe):
+        found.append((probe.position, None))
     if not found:
-        return cut_short
-    for line in head.splitlines():
-        key, _, value = line.partition(b":")
-        if key.strip().lower() == b"content-length" and value.strip().isdigit():
-            return rest[int(value) :].lstrip(b"\r\n").startswith(b"WARC/")
-    return False
-
-
-def _walk_plain(stream: IO[bytes], kind: str, limit: int) -> Iterator[Member]:
-    """Records of an archive that is not compressed, or no longer. After damage the next `WARC/` line is sought."""
-    reader = io.BufferedReader(cast(io.RawIOBase, stream), _CHUNK) if not hasattr(stream, "readline") else stream
-    at, lost, why = 0, 0, ""
-    try:
-        line = reader.readline()
-        while line:
-            if not line.startswith(b"WARC/"):
-                lost, why = lost + len(line), why or "no WARC header where one is expected"
-                at += len(line)
-                line = reader.readline()
-                continue
-            if lost and why:
-                yield Member(at - lost, lost, b"", why, offset_kind=kind)
-            lost, why = 0, ""
-            head, size = _header(reader, line)
-            body = reader.read(min(size, limit))
-            skipped = _skip(reader, size - len(body)) if size > limit else 0
-            length = len(head) + len(body) + skipped
-            whole = len(body) + skipped == size
-            line = reader.readline()
-            while line in (b"\r\n", b"\n"):
-                length += len(line)
-                line = reader.readline()
-            damage = None if whole else "the file ends inside this record"
-            yield Member(at, length, b"" if damage else head + body + b"\r\n\r\n", damage, size > limit, kind)
-            at += length
-    except (OSError, EOFError, zlib.error) as e:
-        yield Member(at, max(stream.tell() - at, 0), b"", f"unreadable from here on: {e}", offset_kind=kind)
-        return
-    if lost:
-        yield Member(at - lost, lost, b"", why, offset_kind=kind)
-
-
-def _header(reader: IO[bytes], first: bytes) -> tuple[bytes, int]:
-    """(header with its closing empty line, Content-Length)."""
-    lines, size = [first], 0
-    while True:
-        line = reader.readline(_HEADER_ROOM)
-        lines.append(line)
-        if not line.strip():
-            return b"".join(lines), size
-        key, _, value = line.partition(b":")
-        if key.strip().lower() == b"content-length" and value.strip().isdigit():
-            size = int(value)
-
-
-def _skip(reader: IO[bytes], size: int) -> int:
-    left = size
-    while left and (chunk := reader.read(min(left, _CHUNK))):
-        left -= len(chunk)
-    return size - left
-
-
-def _walk_by_fastwarc(stream: IO[bytes], name: str, kind: str, limit: int) -> Iterator[Member]:
-    """Records of an archive without members of its own. Damage ends the file here, and is reported."""
-    held: tuple[int, bytes, bool, str | None] | None = None
-    end = 0
-    try:
-        for record in ArchiveIterator(stream, parse_http=False):
-            if held is not None:
-                yield _member(held, record.stream_pos, kind)
-            declared = record.content_length
-            body = record.reader.read(min(limit, declared) + 1)  # it allocates at once what it is asked for
-            damage = None if len(body) >= min(declared, limit + 1) else "the file ends inside this record"
-            held = (record.stream_pos, _serialise(record, body), declared > limit, damage)
-    except (OSError, EOFError, zlib.error) as e:
-        if held is None:
-            raise InputError(f"{name} is not a WARC file: {e}") from e
-        end = _size(stream)
-        yield _member(held, end, kind)
-        yield Member(end, 0, b"", f"unreadable from here on: {e}", offset_kind=kind)
-        return
-    if held is not None:
-        yield _member(held, _size(stream), kind)
-
-
-def _member(held: tuple[int, bytes, bool, str | None], end: int, kind: str) -> Member:
-    offset, data, cut_short, damage = held
-    return Member(offset, max(end - offset, 0), b"" if damage else data, damage, cut_short, kind)
-
-
-def _serialise(record: object, body: bytes) -> bytes:
-    head = "".join(f"{k}: {v}\r\n" for k, v in record.headers.items())  # type: ignore[attr-defined]
-    return b"WARC/1.1\r\n" + head.encode("utf-8", "surrogateescape") + b"\r\n" + body + b"\r\n\r\n"
-
-
-def _inflated(stream: IO[bytes]) -> IO[bytes]:
-    """A whole-file gzip as the bytes it holds: places in the compressed file mean nothing."""
-    return cast(IO[bytes], gzip.GzipFile(fileobj=stream))
-
-
-def _size(stream: IO[bytes]) -> int:
-    return stream.seek(0, io.SEEK_END)
-
-
-def _begins_a_record(raw: bytes) -> bool:
-    """Whether compressed bytes that look like a gzip header really start a WARC record."""
-    try:
-        return zlib.decompressobj(wbits=31).decompress(raw, 5) == b"WARC/"
-    except zlib.error:
-        return False
-
-
-class _Window:
-    """A forward-only view of a file with a little look-back, so that a member's surplus can be given back."""
-
-    def __init__(self, stream: IO[bytes]) -> None:
-        self._stream = stream
-        self._buffer = b""
-        self._at = 0
-        self._base = 0  # file offset of the buffer's first byte
-        self._keep_from: int | None = None
-
-    @property
-    def position(self) -> int:
-        return self._base + self._at
-
-    def peek(self, size: int) -> bytes:
-        if len(self._buffer) - self._at < size:
-            self._fill()
-        return self._buffer[self._at : self._at + size]
-
-    def take(self) -> bytes:
-        """All that is buffered, or the next chunk."""
-        if self._at == len(self._buffer):
-            self._fill()
-        chunk = self._buffer[self._at :]
-        self._at = len(self._buffer)
-        return chunk
-
-    def give_back(self, count: int) -> None:
-        self._at -= count
-
-    def skip_to(self, position: int) -> None:
-        self._stream.seek(position)
-        self._base, self._buffer, self._at = position, b"", 0
-
-    def find(self, needle: bytes, accept: object) -> None:
-        """Move to the next `needle` that `accept` takes, or to the end."""
-        while True:
-            if len(self._buffer) - self._at < 4096:
-                self._fill()
-            found = self._buffer.find(needle, self._at)
-            if found < 0:
-                at_end = not self._fill(keep=len(needle) - 1)
-                if at_end:
-                    self._at = len(self._buffer)
-                    return
-                continue
-            self._at = found
-            if len(self._buffer) - found < 4096:
-                self._fill()
-            if accept(self._buffer[self._at : self._at + 4096]):  # type: ignore[operator]
-                return
-            self._at += 1
-
-    def rewound(self) -> IO[bytes]:
-        self._stream.seek(0)
-        return self._stream
-
-    def _fill(self, keep: int | None = None) -> bool:
-        """Read on; what lies before the position is let go. False at the end of the file."""
-        start = self._at if keep is None else max(self._at, len(self._buffer) - keep)
-        chunk = self._stream.read(_CHUNK)
-        self._buffer = self._buffer[start:] + chunk
-        self._base += start
-        self._at = 0
-        return bool(chunk)
+        raise InputError(
+            f"{name} is not a WARC file: it begins with {head!r}; expected 'WARC/', gzip, zstd or LZ4, or "
+            "'filedesc://' of an ARC file"
+        )
+    start, chosen = min(found, key=lambda pair: pair[0])
+    stream.seek(start)
+    window = Window(stream, start)
+    yield Member(0, start, b"", "the file does not begin with a record")
+    if chosen is None:
+        yield from walk_plain(window, "member", limit)
+    else:
+        yield from walk_members(window, chosen, limit)

@@ -2,41 +2,39 @@
 
 from __future__ import annotations
 
-import io
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import IO, Any, Literal
+from typing import IO, Any
 from urllib.parse import urlsplit
 
 import pyarrow as pa
-from fastwarc.warc import ArchiveIterator, WarcRecord, WarcRecordType
 
-from corpusmill.ingest.warc_members import Member, walk
+from corpusmill.ingest.byte_window import CUT_OFF, Damage
+from corpusmill.ingest.http_bodies import TooLarge, decoded, read_message
+from corpusmill.ingest.plain_records import Member
+from corpusmill.ingest.record_heads import RecordHead, read_head
+from corpusmill.ingest.warc_members import walk
 from corpusmill.schemas import PAGES
 
 HTML_TYPES = frozenset({"text/html", "application/xhtml+xml"})
-_TYPE_NAMES = {  # keyed by int: the enum itself cannot be hashed
-    int(WarcRecordType.warcinfo): "warcinfo",
-    int(WarcRecordType.resource): "resource",
-    int(WarcRecordType.request): "request",
-    int(WarcRecordType.metadata): "metadata",
-    int(WarcRecordType.revisit): "revisit",
-    int(WarcRecordType.conversion): "conversion",
-    int(WarcRecordType.continuation): "continuation",
-}
+_OTHER_KINDS = frozenset({"warcinfo", "resource", "request", "metadata", "revisit", "continuation"})
 _HTML_STARTS = (b"<!doctype html", b"<html", b"<head", b"<body", b"<?xml")
 
 
 @dataclass
 class Tally:
-    """What was read from one input. Pages are counted further on; what is no response is counted here."""
+    """What was read from one input. Pages are counted further on; what is no response is counted here.
+
+    `not_response_bytes` also has the bytes that belong to no record: "zstd_dictionary", "padding".
+    """
 
     records: int = 0
     bytes: int = 0
     not_response: Counter[str] = field(default_factory=Counter)
     not_response_bytes: Counter[str] = field(default_factory=Counter)
+    cut_by_crawler: Counter[str] = field(default_factory=Counter)
+    """Pages that the crawler did not take to their end, by its WARC-Truncated: length, time, disconnect."""
 
 
 def read_pages(
@@ -48,9 +46,10 @@ def read_pages(
     batch_pages: int = 256,
     batch_bytes: int = 16_000_000,
 ) -> Iterator[pa.RecordBatch]:
-    """Yield the responses of a WARC as batches of PAGES; rows that cannot be pages carry their `drop_reason` already.
+    """Yield the responses of a WARC or ARC, and the texts of a WET, as batches of PAGES.
 
-    Reads the file once. Memory is one batch: at most `batch_pages` rows or `batch_bytes` of bodies, plus one page.
+    Rows that cannot be pages carry their `drop_reason` already. Reads the file once. Memory is one batch: at most
+    `batch_pages` rows or `batch_bytes` of bodies, plus one page.
     """
     members = walk(stream, name, max_page_bytes)
     return pages_of(members, name, max_page_bytes, tally, batch_pages=batch_pages, batch_bytes=batch_bytes)
@@ -70,27 +69,21 @@ def pages_of(
     rows: list[dict[str, Any]] = []
     size = 0
     for member in members:
-        tally.records += 1
         tally.bytes += member.length
+        if member.filler is not None:
+            tally.not_response_bytes[member.filler] += member.length
+            continue
+        tally.records += 1
         row = _page(member, name, tally, max_page_bytes)
         if row is None:
             continue
         rows.append(row)
-        size += len(row["body"] or b"")
+        size += len(row.get("body") or row.get("text") or b"")
         if len(rows) >= batch_pages or size >= batch_bytes:
             yield pa.RecordBatch.from_pylist(rows, schema=PAGES)
             rows, size = [], 0
     if rows:
         yield pa.RecordBatch.from_pylist(rows, schema=PAGES)
-
-
-def parse_record(data: bytes, auto_decode: Literal["all", "none"] = "all") -> WarcRecord | None:
-    """The record in `data`, its HTTP message parsed and decoded, or None if there is none to be found."""
-    try:
-        records = ArchiveIterator(io.BytesIO(data), parse_http=True, auto_decode=auto_decode, quirks_mode=True)
-        return next(iter(records), None)
-    except (OSError, ValueError):
-        return None
 
 
 def host_of(url: str) -> str | None:
@@ -101,82 +94,94 @@ def host_of(url: str) -> str | None:
 
 
 def _page(member: Member, name: str, tally: Tally, max_page_bytes: int) -> dict[str, Any] | None:
-    """A row for a response, or None for any other record, which is counted in `tally`."""
-    row: dict[str, Any] = dict.fromkeys(PAGES.names)
-    row |= {"id": f"{name}:{member.offset}", "warc_file": name, "warc_offset": member.offset}
-    row |= {"offset_kind": member.offset_kind, "warc_length": member.length}
+    """A row for a response or a text, or None for any other record, which is counted in `tally`."""
+    _, _, inner = member.offset_kind.partition("+")
+    row: dict[str, Any] = {
+        "id": f"{name}:{member.offset}+{inner}" if inner else f"{name}:{member.offset}",
+        "warc_file": name,
+        "warc_offset": member.offset,
+        "offset_kind": member.offset_kind,
+        "warc_length": member.length,
+    }
     if member.damage is not None:
-        truncated = member.damage == "the file ends inside this record"
-        return _drop(row, "truncated_record" if truncated else "damaged_record", member.damage)
-    record = parse_record(member.data)
-    if record is None:
-        return _drop(row, "damaged_record", "its WARC or HTTP header cannot be parsed")
-    if record.record_type != WarcRecordType.response:
-        kind = _TYPE_NAMES.get(int(record.record_type), "unknown")
+        reason = "truncated_record" if member.damage == CUT_OFF else "damaged_record"
+        return _drop(row, reason, member.damage)
+    head = read_head(member.data)
+    if head is None:
+        return _drop(row, "damaged_record", "its header cannot be parsed")
+    if head.kind not in ("response", "conversion"):
+        kind = head.kind if head.kind in _OTHER_KINDS else "unknown"
         tally.not_response[kind] += 1
         tally.not_response_bytes[kind] += member.length
         return None
-    return _response(row, record, member, max_page_bytes)
+    row["url"], row["host"] = head.url, host_of(head.url) if head.url else None
+    row["id"] = head.record_id or row["id"]
+    row["payload_digest"] = head.payload_digest
+    row["fetched_at"] = head.fetched_at
+    row = (_response if head.kind == "response" else _text)(row, head, member, max_page_bytes)
+    if head.truncated and "drop_reason" not in row:
+        tally.cut_by_crawler[head.truncated.lower()] += 1
+    return row
 
 
-def _response(row: dict[str, Any], record: WarcRecord, member: Member, max_page_bytes: int) -> dict[str, Any]:
-    headers = record.headers
-    url = (headers.get("WARC-Target-URI") or "").strip("<>") or None
-    row["url"], row["host"] = url, host_of(url) if url else None
-    row["id"] = (headers.get("WARC-Record-ID") or "").strip("<>") or row["id"]
-    row["payload_digest"] = headers.get("WARC-Payload-Digest")
-    row["fetched_at"] = _when(headers.get("WARC-Date"))
-    if record.http_headers is None:
-        return _drop(row, "not_http", headers.get("Content-Type") or "")
-    status = record.http_headers.status_code
-    row["status"] = status if status is not None and 0 <= status < 1000 else None
-    row["content_type"] = (record.http_content_type or "").lower() or None
-    row["http_charset"] = record.http_charset
-    if row["status"] != 200:
-        return _drop(row, "http_status", str(status))
-    if row["content_type"] is not None and row["content_type"] not in HTML_TYPES:
-        return _drop(row, "not_html", row["content_type"])
+def _response(row: dict[str, Any], head: RecordHead, member: Member, max_page_bytes: int) -> dict[str, Any]:
+    block = member.data[head.start : head.start + head.length]
+    message = read_message(block)
+    if message is None:
+        begins = "" if not block or not _says_http(head) else f", but it begins with {block[:20]!r}"
+        return _drop(row, "not_http", head.content_type + begins)
+    row["status"] = message.status
+    row["content_type"] = message.content_type
+    row["http_charset"] = message.charset
+    if message.status != 200:
+        return _drop(row, "http_status", str(message.status))
+    if message.content_type is not None and message.content_type not in HTML_TYPES:
+        return _drop(row, "not_html", message.content_type)
     if member.cut_short:
         return _drop(row, "too_large", f"more than {max_page_bytes} bytes")
-    return _with_body(row, record, member, max_page_bytes)
-
-
-def _with_body(row: dict[str, Any], record: WarcRecord, member: Member, max_page_bytes: int) -> dict[str, Any]:
-    expected = record.content_length
+    if len(block) < head.length:
+        return _drop(row, "truncated_record", f"{len(block)} of {head.length} bytes")
+    if head.segment is not None:
+        return _drop(row, "truncated_record", "the first of several segments")
     try:
-        body = record.reader.read()
-    except (OSError, ValueError) as e:
-        # crawlers that decode a body often leave the label on it
-        plain = parse_record(member.data, "none")
-        body = plain.reader.read() if plain is not None else b""
-        if not _begins_like_html(body):
-            return _drop(row, "undecodable_body", str(e))
-    if len(body) < expected and record.http_headers.get("Content-Encoding") is None and not _chunked(record):
-        return _drop(row, "truncated_record", f"{len(body)} of {expected} bytes")
-    if not body.strip():
+        body = decoded(block[message.start :], message, max_page_bytes)
+    except TooLarge:
+        return _drop(row, "too_large", f"more than {max_page_bytes} bytes")
+    except Damage as e:
+        return _drop(row, "undecodable_body", str(e))
+    if body.cut and not head.truncated:
+        return _drop(row, "undecodable_body", body.cut)
+    if not body.data.strip():
         return _drop(row, "empty_body", "")
-    if len(body) > max_page_bytes:
-        return _drop(row, "too_large", f"{len(body)} bytes")
-    if row["content_type"] is None and not _begins_like_html(body):
+    if message.content_type is None and not _begins_like_html(body.data):
         return _drop(row, "not_html", "no content type, and it does not begin like HTML")
-    return row | {"body": body}
+    row["body"] = body.data
+    return row
+
+
+def _text(row: dict[str, Any], head: RecordHead, member: Member, max_page_bytes: int) -> dict[str, Any]:
+    """A record of a WET file: text that Common Crawl drew from a page, in UTF-8."""
+    row["content_type"] = head.content_type.partition(";")[0].strip().lower() or None
+    if row["content_type"] != "text/plain":
+        return _drop(row, "not_html", head.content_type or "a conversion without a content type")
+    raw = member.data[head.start : head.start + head.length]
+    if member.cut_short or head.length > max_page_bytes:
+        return _drop(row, "too_large", f"{head.length} bytes")
+    if len(raw) < head.length:
+        return _drop(row, "truncated_record", f"{len(raw)} of {head.length} bytes")
+    if not raw.strip():
+        return _drop(row, "empty_body", "")
+    row["text"] = raw.decode("utf-8", "replace")
+    return row
+
+
+def _says_http(head: RecordHead) -> bool:
+    return head.content_type.lower().startswith("application/http")
 
 
 def _begins_like_html(body: bytes) -> bool:
     return body[:2048].lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith(_HTML_STARTS)
 
 
-def _chunked(record: WarcRecord) -> bool:
-    return "chunked" in (record.http_headers.get("Transfer-Encoding") or "").lower()
-
-
 def _drop(row: dict[str, Any], reason: str, detail: str) -> dict[str, Any]:
     return row | {"drop_reason": reason, "drop_detail": detail, "drop_stage": "ingest"}
-
-
-def _when(value: str | None) -> datetime | None:
-    try:
-        when = datetime.fromisoformat(value) if value else None
-        return when.replace(tzinfo=when.tzinfo or UTC).astimezone(UTC) if when is not None else None
-    except (ValueError, OverflowError):  # no date, or one whose offset leaves the years 1 to 9999
-        return None

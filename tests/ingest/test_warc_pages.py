@@ -79,20 +79,25 @@ def test_each_response_that_is_no_page_has_its_reason(block: bytes, reason: str 
     assert row["drop_stage"] == (None if reason is None else "ingest")
 
 
+def test_a_page_whose_rest_lies_in_other_segments_is_not_whole():
+    (row,) = rows_of(record(1, http(HTML), headers={"WARC-Segment-Number": "1"}))
+    assert (row["drop_reason"], row["drop_detail"]) == ("truncated_record", "the first of several segments")
+
+
 def test_a_response_of_another_protocol_is_a_row():
     (row,) = rows_of(record(1, b"\x00\x01 answer", kind="response", content_type="text/dns"))
     assert (row["drop_reason"], row["drop_detail"]) == ("not_http", "text/dns")
 
 
 def test_other_records_are_counted_by_kind_and_are_no_rows():
-    kinds = ("warcinfo", "request", "metadata", "revisit", "resource", "conversion", "request")
+    kinds = ("warcinfo", "request", "metadata", "revisit", "resource", "continuation", "odd", "request")
     tally = Tally()
     data = by_record([record(i, b"x: y\r\n", kind=k, content_type="text/plain") for i, k in enumerate(kinds)])
     assert list(read_pages(io.BytesIO(data), "a", tally)) == []
     assert tally.not_response == {
-        "warcinfo": 1, "request": 2, "metadata": 1, "revisit": 1, "resource": 1, "conversion": 1,
+        "warcinfo": 1, "request": 2, "metadata": 1, "revisit": 1, "resource": 1, "continuation": 1, "unknown": 1,
     }  # fmt: skip
-    assert (tally.records, tally.bytes, sum(tally.not_response_bytes.values())) == (7, len(data), len(data))
+    assert (tally.records, tally.bytes, sum(tally.not_response_bytes.values())) == (8, len(data), len(data))
 
 
 def test_a_page_says_where_and_when_it_was_found():
@@ -112,6 +117,44 @@ def test_a_page_says_where_and_when_it_was_found():
         "status": 200,
         "http_charset": "iso-8859-1",
     }
+
+
+@pytest.mark.parametrize(
+    ("sent", "url"),
+    [
+        ("<http://a.b/>", "http://a.b/"),
+        ("http://a.b/x>", "http://a.b/x>"),
+        ("<http://a.b/x", "<http://a.b/x"),
+        ("http://a.b/a b", "http://a.b/a b"),
+        ("<>", None),
+    ],
+)
+def test_only_a_pair_of_brackets_is_taken_off_a_url(sent: str, url: str | None):
+    (row,) = rows_of(record(1, http(HTML), headers={"WARC-Target-URI": sent}))
+    assert row["url"] == url
+
+
+TEXT = "Erste Zeile\nçà et là 漢字\n"
+
+
+def test_a_record_of_a_wet_file_is_a_page_that_is_text_already():
+    (row, other) = rows_of(record(3, TEXT.encode(), kind="conversion", content_type="text/plain"), page(4))
+    assert (row["text"], row["body"], row["content_type"], row["drop_reason"]) == (TEXT, None, "text/plain", None)
+    assert row["url"] == "https://site-3.example/page"
+    assert (other["text"], other["body"]) == (None, html_of(4))
+
+
+@pytest.mark.parametrize(
+    ("block", "content_type", "reason"),
+    [
+        (b" \n", "text/plain", "empty_body"),
+        (b"x" * 2000, "text/plain", "too_large"),
+        (b"%PDF", "application/pdf", "not_html"),
+    ],
+)
+def test_a_conversion_that_is_no_page_has_its_reason(block: bytes, content_type: str, reason: str):
+    (row,) = rows_of(record(3, block, kind="conversion", content_type=content_type), max_page_bytes=1000)
+    assert (row["drop_reason"], row["text"]) == (reason, None)
 
 
 def test_a_record_without_an_id_is_named_by_its_place():

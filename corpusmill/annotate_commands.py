@@ -128,13 +128,13 @@ def import_(
 
 def _train(labels: str, written: list[str], output: str) -> None:
     """Train the quality classifier on the one question that labels were written for."""
-    from corpusmill.clean.annotation.labels_folder import read_questions
+    from corpusmill.clean.annotation.labels_folder import read_labels
     from corpusmill.clean.classifier_training import labelled_rows, train_classifier
     from corpusmill.storage import Folder
 
     if len(written) != 1:
         raise InputError(f"--train: labels of {len(written)} questions may train; name one: --question quality")
-    (question,) = [q for q in read_questions(Folder(labels)) if written[0] == f"training/{q.name}.jsonl"]
+    (question,) = [q for q in read_labels(Folder(labels)).questions if written[0] == f"training/{q.name}.jsonl"]
     if question.keep is None:
         raise InputError(f"--train: question {question.name!r} does not say which answer is wanted (keep)")
     report = train_classifier(labelled_rows([f"{labels}/{written[0]}"], "label", "text"), output, None, question.keep)

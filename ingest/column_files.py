@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from corpusmill.errors import InputError
 from corpusmill.ingest.json_lines import no_column
-from corpusmill.ingest.page_rows import Row, drop, place, text_row
+from corpusmill.ingest.page_rows import OUR_DATE, Row, drop, place, text_row
 from corpusmill.recipe import Columns, Ingest
 
 KIND = "row"
@@ -111,7 +111,8 @@ def _wanted(schema: pa.Schema, name: str, columns: Columns) -> list[str]:
         raise no_column(name, columns.text, schema.names)
     if not any(is_text(kind) for is_text in _TEXTS):
         raise InputError(f"{name}: column {columns.text!r} is of type {kind}; expected a column of strings")
-    return [n for n in (columns.text, columns.id, columns.url, columns.date) if _type_of(schema, n) is not None]
+    asked = (columns.text, columns.id, columns.url, columns.date, OUR_DATE)
+    return [n for n in dict.fromkeys(asked) if _type_of(schema, n) is not None]
 
 
 def _type_of(schema: pa.Schema, name: str) -> pa.DataType | None:

@@ -14,6 +14,8 @@ from corpusmill.schemas import PAGES
 
 Row = dict[str, Any]
 
+OUR_DATE = "fetched_at"
+
 
 def place(name: str, offset: int, kind: str, length: int) -> Row:
     """What every row says of where it came from."""
@@ -101,7 +103,10 @@ def _about(values: Mapping[str, Any], columns: Columns) -> Row:
     if isinstance(url, str) and url:
         found["url"] = storable(url)
         found["host"] = host_of(found["url"])
-    when, _ = lookup(values, columns.date)
+    # documents that were written by Corpusmill have both; their `date` is the one that the page states
+    when, ours = lookup(values, OUR_DATE) if columns.date == Columns().date else (None, False)
+    if not ours:
+        when, _ = lookup(values, columns.date)
     if (fetched := _when(when)) is not None:
         found["fetched_at"] = fetched
     return found

@@ -12,6 +12,7 @@ from functools import partial
 from typing import IO, Any, TypeVar
 
 import fsspec
+from fsspec.asyn import sync
 
 from corpusmill.errors import CorpusmillError, InputError, StorageError, require_extra
 from corpusmill.version import __version__
@@ -74,10 +75,10 @@ def read_range(name: str, start: int, end: int) -> bytes:
 def size_of(name: str, attempts: int = ATTEMPTS) -> int:
     """Size of a remote file in bytes."""
     fs, path = filesystem_of(name)
-    size = _asked_again(partial(fs.info, path), name, attempts).get("size")
+    size = _asked_again(partial(_size, fs, path), name, attempts)
     if size is None:
         raise InputError(f"{name}: its server does not say how large it is: download the file and give its path")
-    return int(size)
+    return size
 
 
 def at_once(function: Callable[[str], T], names: Iterable[str]) -> list[T]:
@@ -130,6 +131,30 @@ class _RangeReader(io.RawIOBase):
         return True
 
 
+def _size(fs: fsspec.AbstractFileSystem, path: str) -> int | None:
+    if "http" in fs.protocol:
+        found: int | None = sync(fs.loop, _http_size, fs, path)
+        return found
+    size = fs.info(path).get("size")
+    return None if size is None else int(size)
+
+
+async def _http_size(fs: Any, url: str) -> int | None:
+    """fsspec's own question takes every failure for a missing file, and no length of a file labelled as gzip."""
+    session = await fs.set_session()
+    async with session.head(fs.encode_url(url), allow_redirects=True, **fs.kwargs) as answer:
+        if answer.ok and "Content-Length" in answer.headers:
+            return int(answer.headers["Content-Length"])
+        if not answer.ok and answer.status not in (403, 405, 501):  # some servers answer no HEAD
+            answer.raise_for_status()
+    options = fs.kwargs | {"headers": fs.kwargs.get("headers", {}) | {"Range": "bytes=0-0"}}
+    async with session.get(fs.encode_url(url), **options) as answer:
+        answer.raise_for_status()
+        whole = "Content-Length" if answer.status == 200 else "Content-Range"
+        size = answer.headers.get(whole, "").rpartition("/")[2]
+        return int(size) if size.isdigit() else None
+
+
 def _cat(fs: fsspec.AbstractFileSystem, path: str, start: int, end: int) -> bytes:
     try:
         data: bytes = fs.cat_file(path, start=start, end=end)
@@ -148,10 +173,8 @@ def _asked_again(ask: Callable[[], T], name: str, attempts: int = ATTEMPTS) -> T
         except CorpusmillError:
             raise
         except Exception as e:
-            # fsspec turns every answer to its question for a size into "not found"; the cause is what was answered
-            cause = e.__cause__ if isinstance(e, FileNotFoundError) and isinstance(e.__cause__, Exception) else e
-            if not left or not _may_pass(cause):
-                raise _sentence(name, cause, attempts) from e
+            if not left or not _may_pass(e):
+                raise _sentence(name, e, attempts) from e
         time.sleep(wait)
         wait = min(2 * wait, _LONGEST_WAIT_SECONDS)
     raise AssertionError("attempts is at least 1")
@@ -168,7 +191,7 @@ def _may_pass(e: Exception) -> bool:
         return True
     package = type(e).__module__.partition(".")[0]
     if package == "botocore":
-        return "Credentials" not in type(e).__name__
+        return "Credentials" not in type(e).__name__ and type(e).__name__ != "ClientError"
     return package == "aiohttp" or (isinstance(e, OSError) and e.errno in _PASSING_ERRNO)
 
 

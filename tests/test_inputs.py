@@ -31,7 +31,7 @@ def mirror(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / path).write_bytes(by_record([page(3 * i + k) for k in range(3)]))
     listed = gzip.compress("".join(p + "\n" for p in paths).encode(), mtime=0)
     (folder / f"crawl-data/{CRAWL}/warc.paths.gz").write_bytes(listed)
-    (folder / f"crawl-data/{CRAWL}/wet.paths.gz").write_bytes(listed.replace(b"", b""))
+    (folder / f"crawl-data/{CRAWL}/wet.paths.gz").write_bytes(listed)
     return folder
 
 
@@ -133,7 +133,7 @@ def test_a_missing_remote_file_is_an_error_and_is_asked_for_once(server: RangeSe
 
 def test_an_address_that_nobody_answers_at_is_said_to_be_one(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(remote_files, "_FIRST_WAIT_SECONDS", 0.001)
-    with pytest.raises(StorageError, match="cannot be reached: .* Check the network and run the same command again"):
+    with pytest.raises(StorageError, match=r"cannot be reached: .* Check the network and run the same command again"):
         expand([CRAWL], Ingest(crawl_base="http://127.0.0.1:9/"))
 
 
@@ -165,9 +165,12 @@ def test_a_large_file_is_read_in_blocks_and_each_byte_once(mirror: Path, server:
 
 def test_a_server_without_ranges_is_refused_by_name(mirror: Path, monkeypatch: pytest.MonkeyPatch):
     (mirror / "two.bin").write_bytes(b"x" * 1000)
-    with serving(mirror, ranges=False) as server, open_input(f"{server.url}/two.bin", 100) as f:
-        with pytest.raises(InputError, match="does not serve byte ranges"):
-            f.read(50)
+    with (
+        serving(mirror, ranges=False) as server,
+        open_input(f"{server.url}/two.bin", 100) as f,
+        pytest.raises(InputError, match="does not serve byte ranges"),
+    ):
+        f.read(50)
 
 
 def test_archives_on_an_object_store_are_read_like_files(mirror: Path, monkeypatch: pytest.MonkeyPatch):

@@ -103,6 +103,9 @@ class Digesting:
     def closed(self) -> bool:
         return self._raw.closed
 
+    def close(self) -> None:
+        """Left open: Arrow closes what it read from, and there is a checksum to come."""
+
     def finish(self) -> dict[str, int | str]:
         """Read what was skipped; the size and checksum of the whole file."""
         self._raw.seek(self._hashed)

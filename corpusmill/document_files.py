@@ -58,7 +58,7 @@ def write_dataset(folder: Path, schema: pa.Schema, batches: Batches, bytes_per_f
         folder / "dataset_info.json",
         {"citation": "", "description": "", "features": features, "homepage": "", "license": ""},
     )
-    state = {
+    state: dict[str, Any] = {
         "_data_files": [{"filename": name} for name in names],
         # of the content, so that the caches that `datasets` keeps know another data set from this one
         "_fingerprint": _sha256_of_all(folder / name for name in names)[:16],

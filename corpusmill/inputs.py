@@ -18,10 +18,10 @@ from typing import IO
 
 from corpusmill.errors import InputError
 from corpusmill.recipe import Ingest
-from corpusmill.remote_files import BLOCK_BYTES, at_once, filesystem_of, is_remote, open_remote, size_of
+from corpusmill.remote_files import ATTEMPTS, BLOCK_BYTES, at_once, filesystem_of, is_remote, open_remote, size_of
 
 _CHUNK = 1 << 20
-_ATTEMPTS = 4
+_FIRST_ATTEMPTS = 4
 """While a command starts, a person waits: 3.5 s until an address that does not answer is said to be one."""
 
 
@@ -45,11 +45,11 @@ def expand(patterns: Iterable[str], settings: Ingest | None = None) -> dict[str,
     return dict(sorted(part for parts in described for part in parts.items()))
 
 
-def open_input(name: str, block_bytes: int = BLOCK_BYTES) -> IO[bytes]:
+def open_input(name: str, block_bytes: int = BLOCK_BYTES, attempts: int = ATTEMPTS) -> IO[bytes]:
     """A seekable stream over one file. A remote one is read in blocks, and asked again where the network fails."""
     fs, path = filesystem_of(name)
     if is_remote(fs):
-        return open_remote(name, block_bytes)
+        return open_remote(name, block_bytes, attempts)
     try:
         handle: IO[bytes] = fs.open(path, "rb")
     except FileNotFoundError as e:
@@ -61,7 +61,7 @@ def open_input(name: str, block_bytes: int = BLOCK_BYTES) -> IO[bytes]:
 
 def read_lines(name: str) -> list[str]:
     """The lines of a list, .gz too; empty ones and comments (#) are left out."""
-    with open_input(name) as f:
+    with open_input(name, attempts=_FIRST_ATTEMPTS) as f:
         raw = f.read()
     try:
         text = (gzip.decompress(raw) if raw.startswith(b"\x1f\x8b") else raw).decode("utf-8")
@@ -151,7 +151,7 @@ def _parts(name: str, settings: Ingest) -> dict[str, int]:
 
     fs, path = filesystem_of(name)
     if is_remote(fs):
-        size = size_of(name, _ATTEMPTS)
+        size = size_of(name, _FIRST_ATTEMPTS)
     elif not fs.exists(path):
         raise InputError(f"{name}: there is no such file")
     elif fs.isdir(path):

@@ -50,12 +50,12 @@ def is_remote(fs: fsspec.AbstractFileSystem) -> bool:
     return bool(getattr(fs, "async_impl", False))
 
 
-def open_remote(name: str, block_bytes: int = BLOCK_BYTES) -> IO[bytes]:
+def open_remote(name: str, block_bytes: int = BLOCK_BYTES, attempts: int = ATTEMPTS) -> IO[bytes]:
     """A seekable stream over a remote file; memory is one block. Raises InputError if it is not there."""
-    return io.BufferedReader(_RangeReader(name), block_bytes)
+    return io.BufferedReader(_RangeReader(name, attempts), block_bytes)
 
 
-def read_range(name: str, start: int, end: int) -> bytes:
+def read_range(name: str, start: int, end: int, attempts: int = ATTEMPTS) -> bytes:
     """Bytes [start, end) of a remote or local file; fewer where the file ends before."""
     fs, path = filesystem_of(name)
     if not is_remote(fs):
@@ -63,7 +63,7 @@ def read_range(name: str, start: int, end: int) -> bytes:
             f.seek(start)
             data: bytes = f.read(end - start)
             return data
-    found = _asked_again(partial(_cat, fs, path, start, end), name)
+    found = _asked_again(partial(_cat, fs, path, start, end), name, attempts)
     if len(found) > end - start:
         raise InputError(
             f"{name}: its server does not serve byte ranges ({end - start:,} bytes asked, {len(found):,} came): "
@@ -98,16 +98,16 @@ def at_once(function: Callable[[str], T], names: Iterable[str]) -> list[T]:
 class _RangeReader(io.RawIOBase):
     """A remote file as Python's raw stream; each `readinto` is one request."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self._size = size_of(name)
+    def __init__(self, name: str, attempts: int) -> None:
+        self.name, self.attempts = name, attempts
+        self._size = size_of(name, attempts)
         self._at = 0
 
     def readinto(self, buffer: Any) -> int:
         end = min(self._at + len(buffer), self._size)
         if end <= self._at:
             return 0
-        data = read_range(self.name, self._at, end)
+        data = read_range(self.name, self._at, end, self.attempts)
         if len(data) < end - self._at:
             raise StorageError(
                 f"{self.name} ended at {self._at + len(data):,}; it had {self._size:,} bytes when it was opened. "

@@ -80,11 +80,13 @@ def in_batches(rows: Iterable[Row], ingest: Ingest, tally: Tally) -> Iterator[pa
 def regrouped(batches: Iterable[pa.RecordBatch], ingest: Ingest) -> Iterator[pa.RecordBatch]:
     """The same rows in fewer batches: archives that give a page or two each would else make as many batches."""
     held: list[pa.RecordBatch] = []
+    rows = size = 0
     for batch in batches:
         held.append(batch)
-        if sum(b.num_rows for b in held) >= ingest.batch_pages or sum(b.nbytes for b in held) >= ingest.batch_bytes:
+        rows, size = rows + batch.num_rows, size + batch.nbytes
+        if rows >= ingest.batch_pages or size >= ingest.batch_bytes:
             yield _joined(held)
-            held = []
+            held, rows, size = [], 0, 0
     if held:
         yield _joined(held)
 

@@ -7,10 +7,10 @@ clean_part   one input: the task itself
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import IO, Any, cast
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
@@ -25,9 +25,9 @@ from corpusmill.clean.scorers.scoring import identities
 from corpusmill.clean.url_lists import lists_digest
 from corpusmill.columns import byte_lengths, with_columns
 from corpusmill.context import RunContext, run_parts
-from corpusmill.ingest import Tally, read_pages
-from corpusmill.ingest.page_parts import is_pages_part, read_pages_part
-from corpusmill.inputs import Digesting, expand, open_input
+from corpusmill.ingest import Tally
+from corpusmill.ingest.page_parts import DECIDING_SETTINGS
+from corpusmill.ingest.page_sources import open_source
 from corpusmill.ledger import PartRegistry, StageLedger, part_name
 from corpusmill.parquet_parts import PartWriter
 from corpusmill.recipe import Recipe
@@ -53,7 +53,7 @@ class CleanTask:
 
 def run_stage(context: RunContext) -> dict[str, Any]:
     """Clean all inputs of the run; its totals. Does only what is missing."""
-    sizes = expand(context.inputs)
+    sizes = context.input_sizes()
     settings = clean_settings(context.recipe)
     context.folder.require_space(sum(sizes.values()) // 3 + 10_000_000, STAGE)
     entries = PartRegistry(context.folder).register(list(sizes), sizes)
@@ -91,7 +91,7 @@ def clean_settings(recipe: Recipe) -> dict[str, Any]:
     clean["url"]["lists"] = lists_digest(recipe.clean.url.lists)
     clean["scorers"] = identities(recipe.clean.scorers, make_scorers(recipe.clean.scorers))
     clean["rules"] = identities(recipe.clean.rules, make_rules(recipe.clean.rules))
-    return {"clean": clean, "ingest": {"max_page_bytes": recipe.ingest.max_page_bytes}}
+    return {"clean": clean, "ingest": recipe.ingest.model_dump(mode="json", include=DECIDING_SETTINGS)}
 
 
 def clean_part(task: CleanTask) -> dict[str, Any]:
@@ -101,16 +101,16 @@ def clean_part(task: CleanTask) -> dict[str, Any]:
     tally = Tally()
     counts = PartCounts()
     with ExitStack() as stack:
-        stream = Digesting(stack.enter_context(open_input(task.input)))
+        source = stack.enter_context(open_source(task.input, task.recipe.ingest, tally))
         documents = stack.enter_context(task.run.writing(f"documents/{name}.parquet"))
         dropped = stack.enter_context(task.run.writing(f"dropped/{name}.parquet"))
         with PartWriter(documents.path, DOCUMENTS) as kept_rows, PartWriter(dropped.path, DROPPED) as dropped_rows:
-            for batch in flow(_pages(stream, task, tally)):
+            for batch in flow(source.pages):
                 kept, gone = split(batch)
                 counts.add(kept, gone)
                 kept_rows.write(kept)
                 dropped_rows.write(with_columns(gone, {"text": kept_texts(gone, task.recipe.clean.dropped_text)}))
-        read = stream.finish()
+        read = source.finish()
     summary = counts.summary(tally, flow)
     check_first_identity(summary, task.input)
     return StageLedger(task.run, STAGE).write_record(
@@ -186,20 +186,6 @@ class PartCounts:
             "edited": dict(flow.edited),
             "edits": dict(sorted(flow.edits.items())),
         }
-
-
-def _pages(stream: Digesting, task: CleanTask, tally: Tally) -> Iterator[pa.RecordBatch]:
-    ingest = task.recipe.ingest
-    if is_pages_part(task.input):
-        return read_pages_part(task.input, tally)
-    return read_pages(
-        cast(IO[bytes], stream),
-        task.input,
-        tally,
-        max_page_bytes=ingest.max_page_bytes,
-        batch_pages=ingest.batch_pages,
-        batch_bytes=ingest.batch_bytes,
-    )
 
 
 def _note(record: Mapping[str, Any]) -> str:

@@ -33,7 +33,9 @@ _MILL, _STAGES, _LOOK, _START = "The whole mill", "One stage", "Look and ask", "
 
 RecipeOption = Annotated[str, typer.Option("--recipe", help="Recipe file, or the name of a packaged one.")]
 StoredRecipe = Annotated[str | None, typer.Option("--recipe", help="Recipe; without it the one the run was made with.")]
-Input = Annotated[list[str], typer.Option("--input", help="WARC file, glob, URL, or @list.txt. May be repeated.")]
+Input = Annotated[
+    list[str], typer.Option("--input", help="WARC file, glob, URL, @list or crawl name. May be repeated.")
+]
 Output = Annotated[str, typer.Option("--output", help="Run folder: a path or an fsspec URL.")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="key=value over the recipe, as in dedup.bands=20.")]
 Engine = Annotated[str, typer.Option("--engine", help="local or spark.")]
@@ -306,6 +308,22 @@ def serve(
 
     exported = Path(model) / "model"
     serve_model(str(exported if (exported / "config.json").exists() else model), host=host, port=port)
+
+
+@app.command(rich_help_panel=_STAGES)
+def documents(
+    run: RunFolder,
+    to: Annotated[str, typer.Option("--to", help="x.jsonl, .jsonl.gz, .jsonl.zst, x.parquet, or data-set-folder/")],
+    after: Annotated[str, typer.Option(help="clean: all it kept. dedup: what that left, cuts applied.")] = "clean",
+    columns: Annotated[str | None, typer.Option(help="Columns, as in id,url,text.")] = None,
+) -> None:
+    """Write documents for others to read: JSON lines, Parquet or a Hugging Face data set."""
+    from corpusmill.documents_out import COLUMNS, write_documents
+    from corpusmill.storage import Folder
+
+    chosen = COLUMNS if columns is None else [c.strip() for c in columns.split(",")]
+    written = write_documents(Folder(run), to, after=after, columns=chosen)
+    typer.echo(f"wrote {written.to}: {written.rows:,} documents, {written.bytes:,} bytes")
 
 
 @app.command(rich_help_panel=_LOOK)

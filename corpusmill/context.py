@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from corpusmill.engines import Engine
+from corpusmill.inputs import expand
 from corpusmill.ledger import StageLedger
 from corpusmill.progress import StageProgress, Watch
 from corpusmill.recipe import Recipe
@@ -24,6 +25,11 @@ class RunContext:
     inputs: tuple[str, ...] = ()
     start_over: frozenset[str] = frozenset()
     """Stages whose output is made again even if the recipe differs from the one they were made with."""
+    sizes: Mapping[str, int] | None = None
+    """Inputs as they were found when the command began, with their sizes: a crawl's list is not asked for twice."""
+
+    def input_sizes(self) -> Mapping[str, int]:
+        return expand(self.inputs, self.recipe.ingest) if self.sizes is None else self.sizes
 
 
 class PartTask(Protocol):

@@ -54,7 +54,7 @@ class CleanStep(PipelineStep):
         if data:
             yield from data
         folder, recipe = Folder(self.run_folder), load_recipe(self.recipe, self.overrides)
-        sizes = expand(self.inputs)
+        sizes = expand(self.inputs, recipe.ingest)
         keep_recipe(folder, recipe)
         # every rank comes to the same numbers by itself, so no rank waits for another
         entries = PartRegistry(folder).numbered(list(sizes), sizes)

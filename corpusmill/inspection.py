@@ -30,7 +30,7 @@ def show(console: Console, path: str, rows: int) -> None:
     elif path.endswith(".arrow"):
         _show_shard(console, folder, path, rows)
     else:
-        _show_warc(console, path, rows)
+        _show_pages(console, path, rows)
 
 
 def _show_run(console: Console, run: Folder) -> None:
@@ -85,13 +85,15 @@ def _decoder(path: str) -> Any:
     return lambda ids: tokenizer.decode(ids, skip_special_tokens=False)
 
 
-def _show_warc(console: Console, path: str, rows: int) -> None:
-    from corpusmill.ingest import Tally, read_pages
+def _show_pages(console: Console, path: str, rows: int) -> None:
+    from corpusmill.ingest import Tally
+    from corpusmill.ingest.page_sources import open_source
+    from corpusmill.recipe import Ingest
 
     tally = Tally()
     shown = 0
-    with open_input(path) as f:
-        for batch in read_pages(f, path, tally):
+    with open_source(path, Ingest(), tally) as source:
+        for batch in source.pages:
             for row in batch.drop_columns(["body"]).to_pylist():
                 if shown < rows:
                     _show_row(console, row)

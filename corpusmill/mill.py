@@ -77,7 +77,7 @@ def open_mill(
     watch: Watch | None = None,
 ) -> Iterator[Mill]:
     """Own the run folder `output` while the block runs. Raises OwnedError if another process does."""
-    _check_before_anything(recipe, inputs)
+    sizes = _check_before_anything(recipe, inputs)
     unknown = [s for s in start_over if s not in (*STAGES, "ingest")]
     if unknown:
         raise InputError(f"--start-over {unknown[0]}: no such stage{nearest(unknown[0], STAGES)}")
@@ -95,7 +95,7 @@ def open_mill(
             folder.write_json(RUN_NAME, stored | {"working_folder": os.getcwd()})  # noqa: PTH109 (a str for JSON)
         running = make_engine(engine, workers, folder)
         try:
-            context = RunContext(folder, recipe, running, watch, tuple(inputs), frozenset(start_over))
+            context = RunContext(folder, recipe, running, watch, tuple(inputs), frozenset(start_over), sizes)
             yield Mill(context, owner)
         finally:
             running.close()
@@ -113,16 +113,17 @@ def stored_recipe(run: Folder) -> Recipe:
     return parse_recipe(run.read_json(RECIPE_NAME)["recipe"], f"{run.url}/{RECIPE_NAME}")
 
 
-def _check_before_anything(recipe: Recipe, inputs: Sequence[str]) -> None:
-    """Mistakes in the recipe and missing inputs are said before a folder is made."""
+def _check_before_anything(recipe: Recipe, inputs: Sequence[str]) -> dict[str, int] | None:
+    """Mistakes in the recipe and missing inputs are said before a folder is made. The inputs, with their sizes."""
     if not inputs:
-        return
+        return None
     from corpusmill.clean.document_flow import DocumentFlow
     from corpusmill.inputs import expand
 
-    expand(inputs)
+    sizes = expand(inputs, recipe.ingest)
     if "clean" in recipe.stages:
         DocumentFlow(recipe.clean)
+    return sizes
 
 
 def _refuse_foreign(folder: Folder) -> None:

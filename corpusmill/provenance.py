@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,11 @@ from corpusmill.inputs import open_input
 from corpusmill.ledger import StageLedger, part_name
 from corpusmill.mill import RUN_NAME, stored_recipe
 from corpusmill.parquet_parts import read_part
+from corpusmill.recipe import Ingest
 from corpusmill.schemas import ADDRESS_STRIDE, DOCUMENTS, DROPPED, REMOVED, SHARD_DOCS
 from corpusmill.storage import Folder
+
+_RECORD_BYTES = 1 << 16  # asked for at once where one record is wanted of a remote file
 
 
 def fates(run: Folder, url: str) -> list[dict[str, Any]]:
@@ -47,21 +50,29 @@ def reread(run: Folder, place: Mapping[str, Any]) -> str:
     `place` has warc_file, warc_offset, warc_length, offset_kind. Raises InputError if the record no longer yields one.
     """
     from corpusmill.clean.document_flow import DocumentFlow
-    from corpusmill.ingest.plain_records import Member
-    from corpusmill.ingest.warc_members import read_member
-    from corpusmill.ingest.warc_pages import pages_of
 
     recipe = stored_recipe(run)
     name = place["warc_file"]
-    with open_input(_located(run, name)) as stream:
-        data = read_member(stream, place["warc_offset"], place["warc_length"], place["offset_kind"])
-    member = Member(place["warc_offset"], place["warc_length"], data, offset_kind=place["offset_kind"])
-    pages = pages_of([member], name, recipe.ingest.max_page_bytes)
-    for batch in DocumentFlow(recipe.clean)(pages):
+    for batch in DocumentFlow(recipe.clean)(_page_again(run, place, recipe.ingest)):
         if batch.column("drop_reason")[0].is_valid:
             raise InputError(f"{name} at {place['warc_offset']} is now dropped: {batch.column('drop_reason')[0]}")
         return str(batch.column("text")[0].as_py())
     raise InputError(f"{name} at {place['warc_offset']} holds no response record")
+
+
+def _page_again(run: Folder, place: Mapping[str, Any], ingest: Ingest) -> Iterable[pa.RecordBatch]:
+    """The page at a place, from the archive or from the file of texts that it was in."""
+    from corpusmill.ingest.page_sources import page_at
+    from corpusmill.ingest.warc_members import Member, read_member
+    from corpusmill.ingest.warc_pages import pages_of
+
+    name, offset, length, kind = (place[n] for n in ("warc_file", "warc_offset", "warc_length", "offset_kind"))
+    text = page_at(_located(run, name), place, ingest)
+    if text is not None:
+        return [text]
+    with open_input(_located(run, name), _RECORD_BYTES) as stream:
+        data = read_member(stream, offset, length, kind)
+    return pages_of([Member(offset, length, data, offset_kind=kind)], name, ingest.max_page_bytes)
 
 
 def _located(run: Folder, name: str) -> str:

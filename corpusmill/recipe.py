@@ -28,6 +28,16 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
+class Columns(Section):
+    """Names of columns in documents that are not WARC: JSONL, Parquet, data sets. A dot goes into a table: meta.url."""
+
+    text: str = "text"
+    id: str = "id"
+    url: str = "url"
+    date: str = "date"
+    """When the page was fetched, in ISO 8601."""
+
+
 class Ingest(Section):
     """What counts as a page."""
 
@@ -36,6 +46,11 @@ class Ingest(Section):
     batch_pages: PositiveInt = 256
     batch_bytes: PositiveInt = 16_000_000
     """A batch is closed by whichever of the two comes first; output does not depend on either."""
+    columns: Columns = Columns()
+    crawl_base: str = "https://data.commoncrawl.org/"
+    """Where the paths in Common Crawl's lists and index lie: this, "s3://commoncrawl/", or a mirror's folder."""
+    rows_per_part: PositiveInt = 10_000
+    """Rows of an index that make one part. A row is a range request, of 30 kB or so."""
 
 
 class Url(Section):

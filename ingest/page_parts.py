@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import IO, Any, cast
-
-import pyarrow as pa
-import pyarrow.compute as pc
+from typing import Any, cast
 
 from corpusmill.context import RunContext, run_parts
-from corpusmill.errors import InputError
-from corpusmill.ingest.warc_pages import Tally, read_pages
-from corpusmill.inputs import Digesting, expand, open_input
+from corpusmill.ingest.page_sources import open_source
+from corpusmill.ingest.warc_pages import Tally
 from corpusmill.ledger import PartRegistry, StageLedger, count_values, part_name
 from corpusmill.parquet_parts import PartWriter
 from corpusmill.recipe import Recipe
@@ -21,29 +17,8 @@ from corpusmill.schemas import PAGES
 from corpusmill.storage import Folder, digest
 
 STAGE = "ingest"
-_ROWS_PER_BATCH = 256
-
-
-def is_pages_part(name: str) -> bool:
-    return name.endswith(".parquet")
-
-
-def read_pages_part(name: str, tally: Tally) -> Iterator[pa.RecordBatch]:
-    """The pages that `corpusmill ingest` wrote to one Parquet part, counted as records."""
-    import pyarrow.parquet as pq
-
-    with open_input(name) as f:
-        try:
-            parquet = pq.ParquetFile(f)
-        except pa.ArrowInvalid as e:
-            raise InputError(f"{name} is not a Parquet file: {e}") from e
-        missing = [n for n in PAGES.names if n not in parquet.schema_arrow.names]
-        if missing:
-            raise InputError(f"{name} has no column {missing[0]!r}: expected pages as `corpusmill ingest` writes them")
-        for batch in parquet.iter_batches(_ROWS_PER_BATCH, columns=PAGES.names):
-            tally.records += batch.num_rows
-            tally.bytes += pc.sum(batch.column("warc_length")).as_py() or 0
-            yield batch.cast(PAGES)
+DECIDING_SETTINGS = {"max_page_bytes", "columns"}
+"""Settings that say what a page is; the others say how many are read at a time, and from where."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +33,8 @@ class IngestTask:
 
 def run_stage(context: RunContext) -> dict[str, Any]:
     """Write the pages of all inputs to `pages/`; totals. Does only what is missing."""
-    sizes = expand(context.inputs)
-    settings = {"ingest": {"max_page_bytes": context.recipe.ingest.max_page_bytes}}
+    sizes = context.input_sizes()
+    settings = {"ingest": context.recipe.ingest.model_dump(mode="json", include=DECIDING_SETTINGS)}
     context.folder.require_space(sum(sizes.values()) * 2 + 10_000_000, STAGE)
     entries = PartRegistry(context.folder).register(list(sizes), sizes)
     ledger = StageLedger(context.folder, STAGE)
@@ -88,14 +63,13 @@ def ingest_part(task: IngestTask) -> dict[str, Any]:
     """Write the responses of one input; its record."""
     tally, reasons = Tally(), list[str]()
     with ExitStack() as stack:
-        stream = Digesting(stack.enter_context(open_input(task.input)))
+        source = stack.enter_context(open_source(task.input, task.recipe.ingest, tally))
         pages = stack.enter_context(task.run.writing(f"pages/{part_name(task.part)}.parquet"))
         with PartWriter(pages.path, PAGES) as rows:
-            limit = task.recipe.ingest.max_page_bytes
-            for batch in read_pages(cast(IO[bytes], stream), task.input, tally, max_page_bytes=limit):
+            for batch in source.pages:
                 reasons += [r for r in batch.column("drop_reason").to_pylist() if r is not None]
                 rows.write(batch)
-        read = stream.finish()
+        read = source.finish()
     counts = {
         "records": tally.records,
         "not_response": dict(tally.not_response),

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from small_warcs import by_record, html_of, http, page, record, truth_of
 
 from corpusmill.errors import InputError
-from corpusmill.ingest.page_parts import read_pages_part
+from corpusmill.ingest.page_sources import open_source
 from corpusmill.ingest.warc_pages import Tally, host_of, read_pages
 from corpusmill.mill import open_mill
-from corpusmill.recipe import load_recipe
+from corpusmill.recipe import Ingest, load_recipe
 from corpusmill.schemas import PAGES
 
 HTML = b"<html><body>" + b"the quick brown fox " * 50 + b"</body></html>"
@@ -228,7 +228,8 @@ def test_pages_kept_as_parquet_are_the_pages_of_the_archive(web: Path, tmp_path:
     with web.open("rb") as f:
         straight = [r for b in read_pages(f, str(web), read) for r in b.to_pylist()]
     part = str(tmp_path / "run" / "pages" / "part-00000.parquet")
-    assert [r for b in read_pages_part(part, again) for r in b.to_pylist()] == straight
+    with open_source(part, Ingest(), again) as source:
+        assert [r for b in source.pages for r in b.to_pylist()] == straight
     assert (
         totals["records"]
         == read.records
@@ -237,13 +238,21 @@ def test_pages_kept_as_parquet_are_the_pages_of_the_archive(web: Path, tmp_path:
     assert again.records == len(straight)
 
 
-def test_a_parquet_file_without_pages_is_refused_by_column(tmp_path: Path):
+def test_a_parquet_file_without_pages_or_texts_is_refused_by_column(tmp_path: Path):
     import pyarrow as pa
 
-    table = pa.table({n: pa.nulls(0, t) for n, t in zip(PAGES.names, PAGES.types, strict=True) if n != "body"})
+    table = pa.table(
+        {n: pa.nulls(0, t) for n, t in zip(PAGES.names, PAGES.types, strict=True) if n not in ("body", "text")}
+    )
     pq.write_table(table, tmp_path / "x.parquet")
     (tmp_path / "y.parquet").write_bytes(b"no parquet at all")
-    with pytest.raises(InputError, match="has no column 'body'"):
-        list(read_pages_part(str(tmp_path / "x.parquet"), Tally()))
-    with pytest.raises(InputError, match="is not a Parquet file"):
-        list(read_pages_part(str(tmp_path / "y.parquet"), Tally()))
+    with (
+        pytest.raises(InputError, match="has no column 'text'; it has id, url, host"),
+        open_source(str(tmp_path / "x.parquet"), Ingest(), Tally()) as source,
+    ):
+        list(source.pages)
+    with (
+        pytest.raises(InputError, match="is not a Parquet file"),
+        open_source(str(tmp_path / "y.parquet"), Ingest(), Tally()) as source,
+    ):
+        list(source.pages)

@@ -121,7 +121,7 @@ def count_texts(offsets, data, classes, addends, lists, stop_words, out):  # typ
     breaks = np.empty(longest + 2, np.int32)
     suffixes = np.empty(longest + 2, np.int32)
     table = np.zeros((size, 2), np.int64)
-    names = np.empty((longest + 2, 5), np.int32)
+    names = np.empty((5, longest + 2), np.int32)
     tally = np.zeros(8, np.int64)
     generation = 0
     for d in range(offsets.shape[0] - 1):
@@ -266,7 +266,7 @@ def _split(text, lo, hi, lists, words, breaks, suffixes, n, tally):  # type: ign
             n = _write(words, n, first, i, met, common, h)
         elif size == 1:
             n = _write(words, n, first, i, met, common, h)
-            tally[0] += text[first] & POINT == 0x2026
+            tally[0] += (text[first] & POINT) == 0x2026
         elif (
             (met_before & LONG_WAY) == 0
             and (met_before & (DIGIT | ALPHA)) != (DIGIT | ALPHA)
@@ -275,9 +275,8 @@ def _split(text, lo, hi, lists, words, breaks, suffixes, n, tally):  # type: ign
                  or not (_may_be_listed(lists, h) or _may_be_listed(lists, _mix(h_before))))
         ):  # fmt: skip
             n = _write(words, n, first, i - 1, met_before, common_before, _mix(h_before))
-            last = text[i - 1] >> 32
-            n = _write(words, n, i - 1, i, last, last, _mix((SEED ^ (text[i - 1] & POINT)) * PRIME))
-            tally[0] += text[i - 1] & POINT == 0x2026
+            n = _put(text, i - 1, i, words, n)
+            tally[0] += (text[i - 1] & POINT) == 0x2026
         else:
             if (met & DOTS) != 0:
                 tally[0] += _ellipses(text, first, i)
@@ -726,8 +725,7 @@ def _count_split_line(text, lo, words, num_words, first, last, breaks, lists, su
     opening = text[start] & POINT
     row[BULLET_LINES] += opening == 0x2022 or opening == 45
     row[ELLIPSIS_LINES] += (text[end - 1] & POINT) == 0x2026 or _ends_in_dots(text, lo, end)
-    met, chunks = _marks_of(words, first, last)
-    sentences = _sentences(text, words, first, last, end)
+    met, chunks, sentences = _read_line(text, words, first, last, end)
     row[SENTENCES] += sentences
     if chunks < MIN_LINE_WORDS or (has_long and _has_long_chunk(words, first, last)):
         return
@@ -737,20 +735,8 @@ def _count_split_line(text, lo, words, num_words, first, last, breaks, lists, su
     base = text.shape[0] // 2
     end = base + _without_citations(text, start, end, base)
     last, _ = _split(text, base, end, lists, words, breaks, suffixes, num_words, np.zeros(8, np.int64))
-    met, _ = _marks_of(words, num_words, last)
-    sentences = _sentences(text, words, num_words, last, end)
+    met, _, sentences = _read_line(text, words, num_words, last, end)
     _judge_c4_line(text, base, end, words, num_words, last, met, sentences, row)
-
-
-@njit(cache=True, nogil=True)
-def _marks_of(words, first, last):  # type: ignore[no-untyped-def]
-    """(marks met in the words, how many of them begin a chunk)."""
-    met = chunks = 0
-    for i in range(first, last):
-        marks = words[i, MARKS]
-        met |= marks
-        chunks += (marks & CHUNK) != 0
-    return met, chunks
 
 
 @njit(cache=True, nogil=True)
@@ -765,21 +751,27 @@ def _has_long_chunk(words, first, last):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _sentences(text, words, first, last, hi):  # type: ignore[no-untyped-def]
-    """spaCy's sentencizer: after a stop, the next word that is no punctuation begins one. So does a longer blank."""
-    count = 1
+def _read_line(text, words, first, last, hi):  # type: ignore[no-untyped-def]
+    """(marks met in the words, how many of them begin a chunk, sentences).
+
+    Sentences are spaCy's sentencizer's: after a stop, the next word that is no punctuation begins one. So do blanks.
+    """
+    met = chunks = 0
+    sentences = 1
     stopped = False
     for i in range(first, last):
         marks = words[i, MARKS]
-        if stopped and (
-            (marks & (ALL_PUNCT | STOP)) == 0 or _is_word_of_blanks(text, words[i - 1, TO], words[i, FROM])
-        ):
-            count += 1
-            stopped = False
-        stopped = stopped or (marks & STOP) != 0
+        met |= marks
+        chunks += (marks & CHUNK) != 0
+        if stopped:
+            if (marks & (ALL_PUNCT | STOP)) == 0 or _is_word_of_blanks(text, words[i - 1, TO], words[i, FROM]):
+                sentences += 1
+                stopped = False
+        if (marks & STOP) != 0:
+            stopped = True
     if stopped and _is_word_of_blanks(text, words[last - 1, TO], hi):
-        count += 1
-    return count
+        sentences += 1
+    return met, chunks, sentences
 
 
 @njit(cache=True, nogil=True)
@@ -880,23 +872,26 @@ def _phrases(text, lo, hi, words, first, last):  # type: ignore[no-untyped-def]
     for i in range(first, last):
         if (words[i, MARKS] & TELLING) == 0 or words[i, TO] - words[i, FROM] < 5:
             continue
-        for at in range(words[i, FROM], words[i, TO] - 4):
-            told |= _phrase_at(text, lo, at, hi)
+        for at in range(words[i, FROM], words[i, TO]):
+            if ((text[at] >> 32) & TELLING) != 0:
+                told |= _phrase_at(text, lo, at, hi)
     return told
 
 
 @njit(cache=True, nogil=True)
 def _phrase_at(text, lo, at, hi):  # type: ignore[no-untyped-def]
+    """The phrase that the telling letter at `at` is the first of its kind in: Javascript, Lorem, terMs, priVacy, cooKie."""
     c = (text[at] & POINT) | 32
     if c == 106:
         return 2 if _reads(text, at, hi, "javascript", True) else 0
-    if c == 108:
-        return 1 if _reads(text, at, hi, "lorem ipsum", True) else 0
-    if c == 112:
-        return 4 if _reads(text, at, hi, "privacy policy", True) else 0
-    if c == 116:
-        return 4 if _reads(text, at, hi, "terms of use", True) else 0
-    if c != 99 or not _reads(text, at, hi, "cookie", True):
+    if c == 118:
+        return 4 if at - 3 >= lo and _reads(text, at - 3, hi, "privacy policy", True) else 0
+    if c == 109:
+        if at - 4 >= lo and _reads(text, at - 4, hi, "lorem ipsum", True):
+            return 1
+        return 4 if at - 3 >= lo and _reads(text, at - 3, hi, "terms of use", True) else 0
+    at -= 3
+    if at < lo or not _reads(text, at, hi, "cookie", True):
         return 0
     if _reads(text, at + 6, hi, " policy", True):
         return 4
@@ -1027,7 +1022,7 @@ def _count_repeats(words, num_words, table, generation, names, stop_words, row):
     """
     generation += 1
     mask = _mask_for(num_words)
-    ids, counts, firsts, active, lengths = names[:, 0], names[:, 1], names[:, 2], names[:, 3], names[:, 4]
+    ids, counts, firsts, active, lengths = names[0], names[1], names[2], names[3], names[4]
     kinds = total = 0
     for i in range(num_words):
         lengths[i] = total  # of all words before

@@ -74,6 +74,7 @@ FILTER_BITS = 1 << 15
 UNIT_SALT = np.int64(0x5555555555555555)
 """Keeps units apart from exceptions in one table."""
 LONGEST_EXCEPTION = 12
+ROOMY_SLOTS = 1 << 16
 LONG_WAY = BREAK | IDEOGRAPH | UNSPACED
 ADDENDS_A_FLUSH = 1000
 """A counter of ten bits holds 1,023."""
@@ -113,9 +114,7 @@ def count_texts(offsets, data, classes, addends, lists, stop_words, out):  # typ
     longest = 0
     for d in range(offsets.shape[0] - 1):
         longest = max(longest, offsets[d + 1] - offsets[d])
-    size = 64
-    while size < 2 * (longest + 2):
-        size *= 2
+    size = _mask_for(longest + 2) + 1
     text = np.empty(2 * longest + 8, np.int64)  # the second half is for lines without their citations
     words = np.empty((2 * longest + 8, 4), np.int64)
     breaks = np.empty(longest + 2, np.int32)
@@ -976,8 +975,9 @@ def _span_hash(text, lo, hi, words, first, last):  # type: ignore[no-untyped-def
 
 @njit(cache=True, nogil=True)
 def _mask_for(items):  # type: ignore[no-untyped-def]
-    size = 16
-    while size < 2 * items:
+    """Size less one of a table for so many: a quarter full while that fits a processor's cache, then half."""
+    size = 64
+    while size < 2 * items or (size < 4 * items and size < ROOMY_SLOTS):
         size *= 2
     return size - 1
 
@@ -1004,13 +1004,13 @@ def _slot_of(table, mask, generation, key):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _name(table, mask, generation, key, kinds):  # type: ignore[no-untyped-def]
-    """The key's number: the one it has, else `kinds`."""
+    """The key's number: the one it has, else `kinds`. Written back either way: a branch here would be a coin toss."""
     slot = _slot_of(table, mask, generation, key)
-    if table[slot, MARK_VALUE] >> 32 == generation:
-        return table[slot, MARK_VALUE] & 0xFFFFFFFF
+    mark = table[slot, MARK_VALUE]
+    name = mark & 0xFFFFFFFF if mark >> 32 == generation else kinds
     table[slot, KEY] = key
-    table[slot, MARK_VALUE] = generation << 32 | kinds
-    return kinds
+    table[slot, MARK_VALUE] = generation << 32 | name
+    return name
 
 
 @njit(cache=True, nogil=True)
@@ -1028,10 +1028,8 @@ def _count_repeats(words, num_words, table, generation, names, stop_words, row):
         lengths[i] = total  # of all words before
         total += words[i, TO] - words[i, FROM]
         c = _name(table, mask, generation, words[i, HASH], kinds)
-        if c == kinds:
-            counts[c] = 0
-            kinds += 1
-        counts[c] += 1
+        counts[c] = 1 if c == kinds else counts[c] + 1
+        kinds += c == kinds
         ids[i] = c
     lengths[num_words] = total
     ids[num_words] = -1
@@ -1056,11 +1054,9 @@ def _count_repeats(words, num_words, table, generation, names, stop_words, row):
                 ids[i] = -1
                 continue
             c = _name(table, mask, generation, _mix(np.int64(ids[i]) << 32 | ids[i + 1]), kinds)
-            if c == kinds:
-                counts[c] = 0
-                firsts[c] = i
-                kinds += 1
-            counts[c] += 1
+            counts[c] = 1 if c == kinds else counts[c] + 1
+            firsts[c] = i if c == kinds else firsts[c]
+            kinds += c == kinds
             ids[i] = c
             active[kept] = i
             kept += 1

@@ -563,8 +563,8 @@ def _infix(text, lo, i, hi):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def _merge(text, lists, words, first, n):  # type: ignore[no-untyped-def]
     """Put words together that the rules would make of an exception, as `)` and `:` of "(this):"; the longest first."""
-    i = first
-    while i < n - 1:
+    i = at = first  # what is kept is moved up as it is read
+    while i < n:
         best = i
         found = 0
         j = i + 1
@@ -574,24 +574,15 @@ def _merge(text, lists, words, first, n):  # type: ignore[no-untyped-def]
                 best = j
                 found = pieces & 0xFFFFFF
             j += 1
-        if best > i and _longer_follows(text, lists, words, i, best, n):
-            best = i
-        if best == i:
+        num_pieces = 1 + (found > 0xFF) + (found > 0xFFFF)
+        if best == i or num_pieces > best + 1 - i or _longer_follows(text, lists, words, i, best, n):
+            words[at] = words[i]
+            at += 1
             i += 1
-            continue
-        num_pieces = 1 + (found > 255) + (found > 65535)
-        lo = words[i, FROM]
-        shift = best + 1 - (i + num_pieces)
-        if shift > 0:
-            for j in range(best + 1, n):
-                k = j - shift
-                words[k] = words[j]
-            n -= shift
-        if shift >= 0:
-            i = _emit_pieces(text, lo, found, words, i)
         else:
+            at = _emit_pieces(text, words[i, FROM], found, words, at)
             i = best + 1
-    return n
+    return at
 
 
 @njit(cache=True, nogil=True)
@@ -735,6 +726,8 @@ def _count_split_line(text, lo, words, num_words, first, last, breaks, lists, su
     end = base + _without_citations(text, start, end, base)
     last, _ = _split(text, base, end, lists, words, breaks, suffixes, num_words, np.zeros(8, np.int64))
     met, _, sentences = _read_line(text, words, num_words, last, end)
+    if end == base:  # it was citations only
+        sentences = 0
     _judge_c4_line(text, base, end, words, num_words, last, met, sentences, row)
 
 

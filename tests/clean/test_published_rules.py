@@ -58,19 +58,23 @@ def test_repetition_names_paragraphs_first_as_datatrove_does():
         ratios[ratio] = 0.0
 
 
+LINES = {"max_duplicate_paragraph_ratio": 0.3, "max_duplicate_line_ratio": 0.3}
+
+
 @pytest.mark.parametrize(
-    ("text", "reason"),
+    ("rule", "text", "reason"),
     [
-        ("", "empty"),
-        ("a b\n\na b\n\nc d\n\ne f", None),
-        ("a b\n\na b\n\nc d\n\na b", "duplicate_paragraphs"),
-        ("x y\n" * 3 + "\n".join("abcd"), "duplicate_lines"),
-        ("one two three. " * 9, "top_2_gram"),
-        (" ".join(f"w{i}" for i in range(400)), None),
+        (GopherRepetition(), "", "empty"),
+        (wide(GopherRepetition, **LINES), "a b\n\na b\n\nc d\n\ne f", None),
+        (wide(GopherRepetition, **LINES), "a b\n\na b\n\nc d\n\na b", "duplicate_paragraphs"),
+        (wide(GopherRepetition, **LINES), "x y\n" * 3 + "\n".join("abc"), "duplicate_lines"),
+        (wide(GopherRepetition, **LINES), "x y\n" * 3 + "\n".join("abcde"), None),
+        (GopherRepetition(), "one two three. " * 9, "top_2_gram"),
+        (GopherRepetition(), " ".join(f"w{i}" for i in range(400)), None),
     ],
 )
-def test_repetition_is_found_in_text(text: str, reason: str | None):
-    assert GopherRepetition().judge(text) == reason
+def test_repetition_is_found_in_text(rule: Rule, text: str, reason: str | None):
+    assert rule.judge(text) == reason
 
 
 PROSE = "This is a sentence of some words. "

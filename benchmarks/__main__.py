@@ -9,11 +9,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import signatures
+from benchmarks import rules, signatures
 from benchmarks.harness import ROOT
 
 Case = Callable[[Path, int, int], dict[str, Any]]
-CASES: dict[str, tuple[str, Case]] = {"signatures": (signatures.__doc__ or "", signatures.run)}
+CASES: dict[str, tuple[str, Case]] = {
+    "rules": ((rules.__doc__ or "").partition("\n")[0], rules.run),
+    "signatures": (signatures.__doc__ or "", signatures.run),
+}
 """Name to what it measures and the function that does: (data, rounds, documents)."""
 
 

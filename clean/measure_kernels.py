@@ -121,6 +121,7 @@ def count_texts(offsets, data, classes, addends, lists, stop_words, out):  # typ
     suffixes = np.empty(longest + 2, np.int32)
     table = np.zeros((size, 2), np.int64)
     names = np.empty((5, longest + 2), np.int32)
+    keys = np.empty(longest + 2, np.int64)
     tally = np.zeros(8, np.int64)
     generation = 0
     for d in range(offsets.shape[0] - 1):
@@ -136,7 +137,7 @@ def count_texts(offsets, data, classes, addends, lists, stop_words, out):  # typ
         _count_words(words, num_words, row)
         generation = _count_lines(text, n, words, num_words, breaks, num_breaks, table, generation, lists, suffixes,
                                   tally[2] > LONG_WORD_CHARS, row)  # fmt: skip
-        generation = _count_repeats(words, num_words, table, generation, names, stop_words, row)
+        generation = _count_repeats(words, num_words, table, generation, names, keys, stop_words, row)
 
 
 @njit(cache=True, nogil=True)
@@ -144,9 +145,9 @@ def _count_words(words, num_words, row):  # type: ignore[no-untyped-def]
     plain = plain_chars = alpha = 0
     for i in range(num_words):
         marks = words[i, MARKS]
-        if (marks & WORD) != 0:
-            plain += 1
-            plain_chars += words[i, TO] - words[i, FROM]
+        is_word = (marks & WORD) != 0
+        plain += is_word
+        plain_chars += (words[i, TO] - words[i, FROM]) * is_word
         alpha += (marks & LETTER) != 0
     row[WORDS], row[NON_SYMBOL_WORDS], row[NON_SYMBOL_WORD_CHARS], row[ALPHA_WORDS] = (
         num_words,
@@ -956,7 +957,6 @@ def _span_hash(text, lo, hi, words, first, last):  # type: ignore[no-untyped-def
             for j in range(at, start):
                 h = (h ^ (text[j] & POINT)) * PRIME + GAP
         h = (h ^ words[i, HASH]) * PRIME
-        h ^= h >> 31
         at = words[i, TO]
     for j in range(at, hi):
         h = (h ^ (text[j] & POINT)) * PRIME + GAP
@@ -1007,7 +1007,7 @@ def _name(table, mask, generation, key, kinds):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _count_repeats(words, num_words, table, generation, names, stop_words, row):  # type: ignore[no-untyped-def]
+def _count_repeats(words, num_words, table, generation, names, keys, stop_words, row):  # type: ignore[no-untyped-def]
     """Characters of the commonest 2-, 3-, 4-gram and of repeated 5- to 10-grams; stop words.
 
     An n-gram can only be met again where the (n-1)-grams it begins and ends with are. So each order looks at the places
@@ -1032,48 +1032,67 @@ def _count_repeats(words, num_words, table, generation, names, stop_words, row):
         row[STOP_WORDS] += table[slot, MARK_VALUE] >> 32 == generation
     places = 0
     for i in range(num_words):
-        if counts[ids[i]] == 1:
-            ids[i] = -1
-        else:
-            active[places] = i
-            places += 1
+        again = counts[ids[i]] > 1
+        ids[i] = ids[i] if again else -1
+        active[places] = i
+        places += again
     for n in range(2, min(num_words, 10) + 1):
+        places = _pair_up(ids, active, keys, places)
         generation += 1
         mask = _mask_for(places)
-        kinds = kept = 0
+        kinds = 0
         for a in range(places):
-            i = active[a]
-            if ids[i + 1] < 0:
-                ids[i] = -1
-                continue
-            c = _name(table, mask, generation, _mix(np.int64(ids[i]) << 32 | ids[i + 1]), kinds)
+            c = _name(table, mask, generation, keys[a], kinds)
             counts[c] = 1 if c == kinds else counts[c] + 1
-            firsts[c] = i if c == kinds else firsts[c]
+            firsts[c] = active[a] if c == kinds else firsts[c]
             kinds += c == kinds
-            ids[i] = c
-            active[kept] = i
-            kept += 1
+            ids[active[a]] = c
         if n < 5:
             row[TOP_2_GRAM_CHARS - 2 + n] = _top_chars(counts, firsts, lengths, kinds, n)
-        places = 0
-        repeated = free = 0  # free: the first word that no repeated n-gram has covered
-        for a in range(kept):
+        kept = 0
+        for a in range(places):
             i = active[a]
-            c = ids[i]
-            if counts[c] == 1:
-                ids[i] = -1
-                continue
-            active[places] = i
-            places += 1
-            if i >= free:
-                if firsts[c] < 0:
-                    repeated += lengths[i + n] - lengths[i]
-                    free = i + n
-                else:
-                    firsts[c] = -1
+            again = counts[ids[i]] > 1
+            ids[i] = ids[i] if again else -1
+            active[kept] = i
+            kept += again
+        places = kept
         if n >= 5:
-            row[TOP_2_GRAM_CHARS - 2 + n] = repeated
+            row[TOP_2_GRAM_CHARS - 2 + n] = _repeated_chars(ids, active, firsts, lengths, places, n)
     return generation
+
+
+@njit(cache=True, nogil=True)
+def _pair_up(ids, active, keys, places):  # type: ignore[no-untyped-def]
+    """Keep of the places those whose next word's n-gram is met again as well, each with both names as its key.
+
+    No branch but the loop's: which places stay cannot be foreseen.
+    """
+    kept = 0
+    for a in range(places):
+        i = active[a]
+        left, right = ids[i], ids[i + 1]
+        keys[kept] = _mix(np.int64(left) << 32 | np.int64(right))
+        active[kept] = i
+        kept += right >= 0
+        ids[i] = left if right >= 0 else -1
+    return kept
+
+
+@njit(cache=True, nogil=True)
+def _repeated_chars(ids, active, firsts, lengths, places, n):  # type: ignore[no-untyped-def]
+    """Characters of the n-grams that are met again, from left to right, none overlapping the one counted before."""
+    chars = free = 0
+    for a in range(places):
+        i = active[a]
+        if i >= free:
+            c = ids[i]
+            if firsts[c] < 0:
+                chars += lengths[i + n] - lengths[i]
+                free = i + n
+            else:
+                firsts[c] = -1  # met
+    return chars
 
 
 @njit(cache=True, nogil=True)

@@ -262,7 +262,7 @@ def _split(text, lo, hi, lists, words, breaks, suffixes, n, tally):  # type: ign
         before = n
         h = _mix(h)
         plain = (met & LONG_WAY) == 0 and (met & (DIGIT | ALPHA)) != (DIGIT | ALPHA)
-        if plain and (size > LONGEST_EXCEPTION or not _may_be_listed(lists, h)):
+        if plain and (size > LONGEST_EXCEPTION or _listed(lists, h) == 0):
             n = _write(words, n, first, i, met, common, h)
         elif size == 1:
             n = _write(words, n, first, i, met, common, h)
@@ -272,7 +272,7 @@ def _split(text, lo, hi, lists, words, breaks, suffixes, n, tally):  # type: ign
             and (met_before & (DIGIT | ALPHA)) != (DIGIT | ALPHA)
             and _is_plain_suffix(text, first, i)
             and (size > LONGEST_EXCEPTION + 1
-                 or not (_may_be_listed(lists, h) or _may_be_listed(lists, _mix(h_before))))
+                 or (_listed(lists, h) == 0 and _listed(lists, _mix(h_before)) == 0))
         ):  # fmt: skip
             n = _write(words, n, first, i - 1, met_before, common_before, _mix(h_before))
             n = _put(text, i - 1, i, words, n)

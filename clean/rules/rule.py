@@ -33,6 +33,8 @@ class Rule(ABC):
         """The reason to drop each row, or null. A measure that is null, as one that an older part lacks, drops nothing."""
         verdict: pa.Array = pa.nulls(len(measures), pa.string())
         for reason, applies in self.reasons(measures):
+            if not applies.true_count:
+                continue
             verdict = pc.coalesce(verdict, pc.if_else(applies, pa.scalar(reason), pa.scalar(None, pa.string())))
         return pc.if_else(measures.is_valid(), verdict, pa.scalar(None, pa.string()))
 

@@ -86,7 +86,7 @@ def class_table() -> np.ndarray:
         (TERMINAL_CHARS, TERMINAL),
         (SYMBOL_CHARS, SYMBOL),
         ("\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029", LINE),
-        ("jJkKvVmM\u212a", TELLING),
+        ("jJkKvV\u212a", TELLING),
         (".…", DOTS),
         ("[", SQUARE),
         ("{", CURLY),

@@ -64,6 +64,8 @@ MIXER = np.int64(0x7F51AFD7ED558CCD)
 GAP = np.int64(0x1E3779B97F4A7C15)
 POINT = 0x1FFFFF
 
+EM, MS = (ord("e") << 8 | ord("m")), (ord("m") << 8 | ord("s"))
+
 FROM, TO, MARKS, HASH = range(4)
 KEY, MARK_VALUE = range(2)
 """Columns of the hash table: what is looked up, and generation << 32 | value. An older generation is an empty slot."""
@@ -838,7 +840,7 @@ def _judge_c4_line(text, lo, hi, words, first, last, met, sentences, row):  # ty
     """Count a line of three words or more, none too long: what C4 sees in it, in C4's order."""
     line = row[ALL_LINES]  # from 1
     closed = _is_closed(text, lo, hi)
-    told = _phrases(text, lo, hi, words, first, last) if (met & TELLING) != 0 else 0
+    told = _phrases(text, lo, hi, words, first, last)
     if (told & 1) != 0:
         if row[C4_LOREM_IPSUM_LINE] == 0:
             row[C4_LOREM_IPSUM_LINE] = line
@@ -860,29 +862,34 @@ def _judge_c4_line(text, lo, hi, words, first, last, met, sentences, row):  # ty
 
 @njit(cache=True, nogil=True)
 def _phrases(text, lo, hi, words, first, last):  # type: ignore[no-untyped-def]
-    """1: lorem ipsum; 2: javascript; 4: a phrase about terms, privacy or cookies. None begins outside a telling word."""
+    """1: lorem ipsum; 2: javascript; 4: a phrase about terms, privacy or cookies.
+
+    Looked for at their rarest letters (TELLING), and at words that end in em and ms.
+    """
     told = 0
     for i in range(first, last):
-        if (words[i, MARKS] & TELLING) == 0 or words[i, TO] - words[i, FROM] < 5:
-            continue
-        for at in range(words[i, FROM], words[i, TO]):
-            if ((text[at] >> 32) & TELLING) != 0:
-                told |= _phrase_at(text, lo, at, hi)
+        start, end = words[i, FROM], words[i, TO]
+        ending = (text[max(end - 2, lo)] & POINT | 32) << 8 | (text[end - 1] & POINT | 32)
+        if (ending == EM or ending == MS) and end - start >= 5:
+            if _reads(text, end - 5, hi, "lorem ipsum", True):
+                told |= 1
+            elif _reads(text, end - 5, hi, "terms of use", True):
+                told |= 4
+        if ((words[i, MARKS] & TELLING) != 0) & (end - start >= 6):
+            for at in range(start, end):
+                if ((text[at] >> 32) & TELLING) != 0:
+                    told |= _phrase_at(text, lo, at, hi)
     return told
 
 
 @njit(cache=True, nogil=True)
 def _phrase_at(text, lo, at, hi):  # type: ignore[no-untyped-def]
-    """The phrase that the telling letter at `at` is the first of its kind in: Javascript, Lorem, terMs, priVacy, cooKie."""
-    c = (text[at] & POINT) | 32
+    """The phrase that the telling letter at `at` is of: Javascript, priVacy, cooKie."""
+    c = text[at] & POINT | 32
     if c == 106:
         return 2 if _reads(text, at, hi, "javascript", True) else 0
     if c == 118:
         return 4 if at - 3 >= lo and _reads(text, at - 3, hi, "privacy policy", True) else 0
-    if c == 109:
-        if at - 4 >= lo and _reads(text, at - 4, hi, "lorem ipsum", True):
-            return 1
-        return 4 if at - 3 >= lo and _reads(text, at - 3, hi, "terms of use", True) else 0
     at -= 3
     if at < lo or not _reads(text, at, hi, "cookie", True):
         return 0

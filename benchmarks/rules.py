@@ -22,7 +22,7 @@ from corpusmill.clean.text_measures import measure
 from corpusmill.version import __version__
 
 UNIT = "documents/s/core"
-PEER_DOCUMENTS = 60
+PEER_DOCUMENTS = 100
 RULES = {
     "gopher_repetition": GopherRepetition(),
     "gopher_quality": GopherQuality(),

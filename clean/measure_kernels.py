@@ -10,8 +10,6 @@ Few and wide arrays, because a call that is not inlined hands over seven numbers
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numba import njit
 
@@ -70,7 +68,7 @@ FROM, TO, MARKS, HASH = range(4)
 KEY, MARK_VALUE = range(2)
 """Columns of the hash table: what is looked up, and generation << 32 | value. An older generation is an empty slot."""
 LIST_SLOTS = 8192
-"""Slots of `lists`, the open-addressed table of exceptions and units: a hash and a value each, then a filter of bits."""
+"""Slots of `lists`, the open-addressed table of exceptions and units: a hash and a value each; then a filter."""
 FILTER_AT = 2 * LIST_SLOTS
 FILTER_BITS = 1 << 15
 UNIT_SALT = np.int64(0x5555555555555555)
@@ -91,18 +89,58 @@ COUNTS: tuple[str, ...] = tuple(
     c4_sentences c4_lorem_ipsum_line c4_curly_bracket_line c4_closed_sentences c4_closed_lorem_ipsum_line
     c4_closed_curly_bracket_line alnum_chars digit_chars upper_chars space_chars parenthesis_chars url_chars
     longest_word_chars longest_line_chars
-    """.split()
+    """.split()  # noqa: SIM905  48 strings in quotes are no easier to read
 )
 """The columns of the kernel's answer, in its order; each by its name in capitals."""
 (
-    CHARS, WORDS, NON_SYMBOL_WORDS, NON_SYMBOL_WORD_CHARS, ALPHA_WORDS, STOP_WORDS, HASHES, ELLIPSES, LINES,
-    BULLET_LINES, ELLIPSIS_LINES, TERMINAL_LINES, SHORT_LINES, DUPLICATE_LINES, LINE_CHARS, DUPLICATE_LINE_CHARS,
-    ALL_LINES, NEWLINES, RAW_LINES, DUPLICATE_RAW_LINES, DUPLICATE_RAW_LINE_CHARS, PARAGRAPHS, DUPLICATE_PARAGRAPHS,
-    DUPLICATE_PARAGRAPH_CHARS, TOP_2_GRAM_CHARS, TOP_3_GRAM_CHARS, TOP_4_GRAM_CHARS, DUPLICATE_5_GRAM_CHARS,
-    DUPLICATE_6_GRAM_CHARS, DUPLICATE_7_GRAM_CHARS, DUPLICATE_8_GRAM_CHARS, DUPLICATE_9_GRAM_CHARS,
-    DUPLICATE_10_GRAM_CHARS, SENTENCES, C4_SENTENCES, C4_LOREM_IPSUM_LINE, C4_CURLY_BRACKET_LINE,
-    C4_CLOSED_SENTENCES, C4_CLOSED_LOREM_IPSUM_LINE, C4_CLOSED_CURLY_BRACKET_LINE, ALNUM_CHARS, DIGIT_CHARS,
-    UPPER_CHARS, SPACE_CHARS, PARENTHESIS_CHARS, URL_CHARS, LONGEST_WORD_CHARS, LONGEST_LINE_CHARS,
+    CHARS,
+    WORDS,
+    NON_SYMBOL_WORDS,
+    NON_SYMBOL_WORD_CHARS,
+    ALPHA_WORDS,
+    STOP_WORDS,
+    HASHES,
+    ELLIPSES,
+    LINES,
+    BULLET_LINES,
+    ELLIPSIS_LINES,
+    TERMINAL_LINES,
+    SHORT_LINES,
+    DUPLICATE_LINES,
+    LINE_CHARS,
+    DUPLICATE_LINE_CHARS,
+    ALL_LINES,
+    NEWLINES,
+    RAW_LINES,
+    DUPLICATE_RAW_LINES,
+    DUPLICATE_RAW_LINE_CHARS,
+    PARAGRAPHS,
+    DUPLICATE_PARAGRAPHS,
+    DUPLICATE_PARAGRAPH_CHARS,
+    TOP_2_GRAM_CHARS,
+    TOP_3_GRAM_CHARS,
+    TOP_4_GRAM_CHARS,
+    DUPLICATE_5_GRAM_CHARS,
+    DUPLICATE_6_GRAM_CHARS,
+    DUPLICATE_7_GRAM_CHARS,
+    DUPLICATE_8_GRAM_CHARS,
+    DUPLICATE_9_GRAM_CHARS,
+    DUPLICATE_10_GRAM_CHARS,
+    SENTENCES,
+    C4_SENTENCES,
+    C4_LOREM_IPSUM_LINE,
+    C4_CURLY_BRACKET_LINE,
+    C4_CLOSED_SENTENCES,
+    C4_CLOSED_LOREM_IPSUM_LINE,
+    C4_CLOSED_CURLY_BRACKET_LINE,
+    ALNUM_CHARS,
+    DIGIT_CHARS,
+    UPPER_CHARS,
+    SPACE_CHARS,
+    PARENTHESIS_CHARS,
+    URL_CHARS,
+    LONGEST_WORD_CHARS,
+    LONGEST_LINE_CHARS,
 ) = range(len(COUNTS))
 
 
@@ -337,7 +375,7 @@ def _may_be_listed(lists, h):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _listed(lists, h):  # type: ignore[no-untyped-def]
-    """An exception's value, or 0: lengths of up to three words, a byte each, and into how many the rules would cut it."""
+    """An exception's value, or 0: lengths of up to three words, a byte each, and into how many the rules would cut."""
     if not _may_be_listed(lists, h):
         return 0
     slot = h & (LIST_SLOTS - 1)
@@ -384,7 +422,11 @@ def _emit(text, lo, hi, words, n):  # type: ignore[no-untyped-def]
             while i < hi and (((text[i] >> 32) & MARK) != 0 or (i - first < most and ((text[i] >> 32) & kind) != 0)):
                 i += 1
         elif not _stands_alone((text[first] & POINT), (text[first] >> 32)):
-            while i < hi and ((text[i] >> 32) & (IDEOGRAPH | UNSPACED)) == 0 and not _stands_alone((text[i] & POINT), (text[i] >> 32)):
+            while (
+                i < hi
+                and ((text[i] >> 32) & (IDEOGRAPH | UNSPACED)) == 0
+                and not _stands_alone((text[i] & POINT), (text[i] >> 32))
+            ):
                 i += 1
         n = _put(text, first, i, words, n)
     return n
@@ -545,7 +587,8 @@ def _infix(text, lo, i, hi):  # type: ignore[no-untyped-def]
             return j - i
         return 1 if (previous & (LOWER | QUOTE)) != 0 and (following & (UPPER | QUOTE)) != 0 else 0
     if (previous & DIGIT) != 0 and (c == 43 or c == 45 or c == 42 or c == 94):
-        if (following & DIGIT) != 0 or (i + 1 < hi and (text[i + 1] & POINT) == 45):
+        signed = i + 1 < hi and (text[i + 1] & POINT) == 45
+        if (following & DIGIT) != 0 or signed:
             return 1
     if c == 44:
         return 1 if (previous & ALPHA) != 0 and (following & ALPHA) != 0 else 0
@@ -609,11 +652,17 @@ def _is_address(text, lo, hi):  # type: ignore[no-untyped-def]
     i = lo
     while i < hi and (((text[i] >> 32) & (LETTER | DIGIT)) != 0 or (text[i] & POINT) in (95, 43, 45, 46)):
         i += 1
-    if i - lo > 1 and i + 2 < hi and (text[i] & POINT) == 58 and (text[i + 1] & POINT) == 47 and (text[i + 2] & POINT) == 47:
+    if (
+        i - lo > 1
+        and i + 2 < hi
+        and (text[i] & POINT) == 58
+        and (text[i + 1] & POINT) == 47
+        and (text[i + 2] & POINT) == 47
+    ):
         after_scheme = i + 3
         if _is_host(text, after_scheme, hi):
             return True
-    for i in range(lo + 1, hi - 1):
+    for i in range(lo + 1, hi - 1):  # noqa: SIM110  numba has no any() over a generator
         if (text[i] & POINT) == 64 and _is_host(text, i + 1, hi):
             return True
     return False
@@ -758,10 +807,11 @@ def _read_line(text, words, first, last, hi):  # type: ignore[no-untyped-def]
         marks = words[i, MARKS]
         met |= marks
         chunks += (marks & CHUNK) != 0
-        if stopped:
-            if (marks & (ALL_PUNCT | STOP)) == 0 or _is_word_of_blanks(text, words[i - 1, TO], words[i, FROM]):
-                sentences += 1
-                stopped = False
+        if stopped and (
+            (marks & (ALL_PUNCT | STOP)) == 0 or _is_word_of_blanks(text, words[i - 1, TO], words[i, FROM])
+        ):
+            sentences += 1
+            stopped = False
         if (marks & STOP) != 0:
             stopped = True
     if stopped and _is_word_of_blanks(text, words[last - 1, TO], hi):
@@ -870,7 +920,7 @@ def _phrases(text, lo, hi, words, first, last):  # type: ignore[no-untyped-def]
     for i in range(first, last):
         start, end = words[i, FROM], words[i, TO]
         ending = (text[max(end - 2, lo)] & POINT | 32) << 8 | (text[end - 1] & POINT | 32)
-        if (ending == EM or ending == MS) and end - start >= 5:
+        if ending in (EM, MS) and end - start >= 5:
             if _reads(text, end - 5, hi, "lorem ipsum", True):
                 told |= 1
             elif _reads(text, end - 5, hi, "terms of use", True):

@@ -93,9 +93,11 @@ def _frozen(array: np.ndarray) -> np.ndarray:
 
 @lru_cache(maxsize=1)
 def _lists() -> np.ndarray:
-    """Exceptions and units as the kernel looks them up, int64: (hash, value) pairs in open addressing, then a filter of
-    bits. A value holds the lengths of the words, a byte each, and in the fourth byte into how many words the rules alone
-    would cut the chunk, where that is more than one."""
+    """Exceptions and units as the kernel looks them up, int64: (hash, value) pairs in open addressing, then a filter.
+
+    A value holds the lengths of the words, a byte each, and in the fourth byte into how many words the rules alone
+    would cut the chunk, where that is more than one.
+    """
     from corpusmill.clean.measure_kernels import FILTER_AT, FILTER_BITS, UNIT_SALT
 
     lists = np.zeros(FILTER_AT + FILTER_BITS // 64, np.int64)

@@ -30,7 +30,7 @@ class Rule(ABC):
         """Pairs of a reason and the rows it applies to, most telling first: the first that applies is the row's."""
 
     def judge_measures(self, measures: pa.StructArray) -> pa.StringArray:
-        """The reason to drop each row, or null. A measure that is null, as one that an older part lacks, drops nothing."""
+        """The reason to drop each row, or null. A null measure, as those that an older part lacks, drops nothing."""
         verdict: pa.Array = pa.nulls(len(measures), pa.string())
         for reason, applies in self.reasons(measures):
             if not applies.true_count:

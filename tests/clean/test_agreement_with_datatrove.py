@@ -71,7 +71,7 @@ def assert_agreement(texts: Sequence[str]) -> None:
 
 
 def news(data: Path) -> list[str]:
-    """Extracted pages: English ones and those of three other languages, each also cut up so that rules find something."""
+    """News articles, and some of them cut into short lines or repeated, so that the rules find something."""
     import json
 
     gold = json.loads((data / "extraction/article-extraction-benchmark/ground-truth.json").read_text(encoding="utf-8"))

@@ -9,6 +9,7 @@ from corpusmill.clean.components import make_editors, make_rules
 from corpusmill.errors import InputError
 from corpusmill.recipe import Component
 
+
 @pytest.mark.parametrize(
     ("text", "words", "non_symbol"),
     [

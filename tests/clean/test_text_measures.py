@@ -162,7 +162,9 @@ def test_a_batch_of_any_kind_compiles_the_kernel_once():
     assert len(count_texts.signatures) == 1
 
 
-@pytest.mark.parametrize("unit", ["word ", "a\n", "\n\n", ":)", "(", ".", "x", "a.b.", "[1", "@a.", "1,", "日", "don't "])
+@pytest.mark.parametrize(
+    "unit", ["word ", "a\n", "\n\n", ":)", "(", ".", "x", "a.b.", "[1", "@a.", "1,", "日", "don't "]
+)
 def test_the_worst_of_texts_takes_time_by_its_length_only(unit: str):
     def seconds(size: int) -> float:
         text = pa.array([unit * (size // len(unit))], pa.large_string())

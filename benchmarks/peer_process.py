@@ -39,6 +39,10 @@ class Peers:
         self._running.append(peer)
         return Contender(name, peer.version, len(documents), peer.run)
 
+    def answers(self, name: str) -> list[Any]:
+        """What the running peer of this name finds in each of its documents."""
+        return next(peer for peer in self._running if peer.name == name).answers()
+
     def __enter__(self) -> Peers:
         return self
 
@@ -54,6 +58,7 @@ class PeerProcess:
     """
 
     def __init__(self, name: str, documents: Sequence[str], core: int | None) -> None:
+        self.name = name
         python = Path(os.environ.get("CORPUSMILL_PEERS", ROOT / ".venv-peers")) / "bin/python"
         if not python.exists():
             raise Failed(NOT_INSTALLED)
@@ -76,6 +81,11 @@ class PeerProcess:
     def run(self) -> float:
         """Seconds for all its documents, measured inside the peer's process."""
         return float(self._ask({"run": 1})["seconds"])
+
+    def answers(self) -> list[Any]:
+        """What it finds in each document, where that is more than a time."""
+        found: list[Any] = self._ask({"answers": 1})["answers"]
+        return found
 
     def end(self) -> None:
         assert self._process.stdin is not None

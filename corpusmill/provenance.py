@@ -63,7 +63,8 @@ def reread(run: Folder, place: Mapping[str, Any]) -> str:
 def _page_again(run: Folder, place: Mapping[str, Any], ingest: Ingest) -> Iterable[pa.RecordBatch]:
     """The page at a place, from the archive or from the file of texts that it was in."""
     from corpusmill.ingest.page_sources import page_at
-    from corpusmill.ingest.warc_members import Member, read_member
+    from corpusmill.ingest.plain_records import Member
+    from corpusmill.ingest.warc_members import read_member
     from corpusmill.ingest.warc_pages import pages_of
 
     name, offset, length, kind = (place[n] for n in ("warc_file", "warc_offset", "warc_length", "offset_kind"))

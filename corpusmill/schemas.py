@@ -10,11 +10,11 @@ import pyarrow as pa
 
 from corpusmill.errors import DamagedError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Version of the run folder: Parquet parts, records and manifests. Shards carry it too."""
 
 OLDEST_READABLE_VERSION = 1
-"""The oldest version this code reads. It trails FORMAT_VERSION by one once there are two."""
+"""The oldest version this code reads: the one before. 2 added measures, and cut words as spaCy does."""
 
 VERSION_KEY = b"corpusmill.format"
 
@@ -49,6 +49,60 @@ MEASURES: pa.StructType = pa.struct(
         ("short_line_ratio", pa.float64()),
         ("duplicate_line_ratio", pa.float64()),
         ("duplicate_line_char_ratio", pa.float64()),
+        # since version 2
+        ("all_lines", pa.int32()),
+        ("newlines", pa.int32()),
+        ("raw_lines", pa.int32()),
+        ("duplicate_raw_lines", pa.int32()),
+        ("duplicate_raw_line_chars", pa.int32()),
+        ("paragraphs", pa.int32()),
+        ("duplicate_paragraphs", pa.int32()),
+        ("duplicate_paragraph_chars", pa.int32()),
+        ("top_2_gram_chars", pa.int32()),
+        ("top_3_gram_chars", pa.int32()),
+        ("top_4_gram_chars", pa.int32()),
+        ("duplicate_5_gram_chars", pa.int32()),
+        ("duplicate_6_gram_chars", pa.int32()),
+        ("duplicate_7_gram_chars", pa.int32()),
+        ("duplicate_8_gram_chars", pa.int32()),
+        ("duplicate_9_gram_chars", pa.int32()),
+        ("duplicate_10_gram_chars", pa.int32()),
+        ("sentences", pa.int32()),
+        ("c4_sentences", pa.int32()),
+        ("c4_lorem_ipsum_line", pa.int32()),
+        ("c4_curly_bracket_line", pa.int32()),
+        ("c4_closed_sentences", pa.int32()),
+        ("c4_closed_lorem_ipsum_line", pa.int32()),
+        ("c4_closed_curly_bracket_line", pa.int32()),
+        ("alnum_chars", pa.int32()),
+        ("digit_chars", pa.int32()),
+        ("upper_chars", pa.int32()),
+        ("space_chars", pa.int32()),
+        ("parenthesis_chars", pa.int32()),
+        ("url_chars", pa.int32()),
+        ("longest_word_chars", pa.int32()),
+        ("longest_line_chars", pa.int32()),
+        ("newline_ratio", pa.float64()),
+        ("duplicate_raw_line_ratio", pa.float64()),
+        ("duplicate_raw_line_char_ratio", pa.float64()),
+        ("duplicate_paragraph_ratio", pa.float64()),
+        ("duplicate_paragraph_char_ratio", pa.float64()),
+        ("top_2_gram_char_ratio", pa.float64()),
+        ("top_3_gram_char_ratio", pa.float64()),
+        ("top_4_gram_char_ratio", pa.float64()),
+        ("duplicate_5_gram_char_ratio", pa.float64()),
+        ("duplicate_6_gram_char_ratio", pa.float64()),
+        ("duplicate_7_gram_char_ratio", pa.float64()),
+        ("duplicate_8_gram_char_ratio", pa.float64()),
+        ("duplicate_9_gram_char_ratio", pa.float64()),
+        ("duplicate_10_gram_char_ratio", pa.float64()),
+        ("mean_line_chars", pa.float64()),
+        ("non_alnum_ratio", pa.float64()),
+        ("digit_ratio", pa.float64()),
+        ("upper_ratio", pa.float64()),
+        ("space_ratio", pa.float64()),
+        ("parenthesis_ratio", pa.float64()),
+        ("url_ratio", pa.float64()),
     ]
 )
 """Counts are int32. Ratios are float64 formed from counts: float32(5/50) > 0.1 gives another verdict at the bound.
@@ -169,9 +223,21 @@ def check_version(found: int | str | bytes | None, what: str) -> None:
 
 
 def conform(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
-    """Give `batch` exactly the columns of `schema`, in order; those it lacks become null."""
+    """Give `batch` exactly the columns of `schema`, in order; those it lacks become null, within a struct too."""
     columns = [
-        batch.column(f.name).cast(f.type) if f.name in batch.schema.names else pa.nulls(batch.num_rows, f.type)
+        _conform_column(batch.column(f.name), f.type)
+        if f.name in batch.schema.names
+        else pa.nulls(batch.num_rows, f.type)
         for f in schema
     ]
     return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def _conform_column(column: pa.Array, wanted: pa.DataType) -> pa.Array:
+    if not (pa.types.is_struct(wanted) and pa.types.is_struct(column.type)):
+        return column.cast(wanted)
+    if column.type == wanted:
+        return column
+    found = dict(zip(column.type.names, column.flatten(), strict=True))  # flatten carries the struct's own nulls down
+    fields = [found[f.name].cast(f.type) if f.name in found else pa.nulls(len(column), f.type) for f in wanted]
+    return pa.StructArray.from_arrays(fields, fields=list(wanted), mask=column.is_null())

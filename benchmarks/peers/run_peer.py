@@ -3,7 +3,8 @@
     python run_peer.py NAME
 
 JSON lines: {"documents": [text, ...], "core": int or null} on standard input is answered with {"version": v} once the
-peer is loaded and warm; then each {"run": 1} with {"seconds": s}, the time for all the documents.
+peer is loaded and warm; then each {"run": 1} with {"seconds": s}, the time for all the documents, and {"answers": 1}
+with {"answers": [...]}, what the peer finds in each of them.
 """
 
 import json
@@ -24,6 +25,30 @@ def datatrove() -> Sign:
 
     step = MinhashDedupSignature("unused", MinhashConfig())  # 5 words, 14 bands of 8
     return lambda text: step.get_signature(step.get_shingles(text))
+
+
+def datatrove_filters() -> Sign:
+    """FineWeb's four filters in its order; C4's edits the text that the next one sees."""
+    from datatrove.data import Document
+    from datatrove.pipeline import filters
+
+    steps = {
+        "gopher_repetition": filters.GopherRepetitionFilter(),
+        "gopher_quality": filters.GopherQualityFilter(),
+        "c4_quality": filters.C4QualityFilter(filter_no_terminal_punct=False),
+        "fineweb_quality": filters.FineWebQualityFilter(),
+    }
+
+    def judge(text: str) -> object:
+        document = Document(text, "x")
+        return all(step.filter(document) is True for step in steps.values())
+
+    def reason(step: filters.base_filter.BaseFilter, text: str) -> object:
+        verdict = step.filter(Document(text, "x"))
+        return None if verdict is True else verdict[1]
+
+    ANSWERS["datatrove_filters"] = lambda text: {name: reason(step, text) for name, step in steps.items()}
+    return judge
 
 
 def datasketch() -> Sign:
@@ -54,7 +79,14 @@ def shingles(text: str) -> list[str]:
     return [" ".join(words[i : i + 5]) for i in range(len(words) - 4)]
 
 
-PEERS = {"datatrove": datatrove, "datasketch": datasketch, "rensa": rensa}
+PEERS = {
+    "datatrove": datatrove,
+    "datatrove_filters": datatrove_filters,
+    "datasketch": datasketch,
+    "rensa": rensa,
+}
+ANSWERS: dict[str, Sign] = {}
+"""What a peer finds in a document, where it is asked for more than the time."""
 
 
 def main() -> None:
@@ -65,8 +97,11 @@ def main() -> None:
     sign, documents = PEERS[name](), start["documents"]
     for text in documents[:WARM_UP]:
         sign(text)
-    print(json.dumps({"version": version(name)}), file=answers, flush=True)
-    for _ in sys.stdin:
+    print(json.dumps({"version": version(name.partition("_")[0])}), file=answers, flush=True)
+    for line in sys.stdin:
+        if "answers" in json.loads(line):
+            print(json.dumps({"answers": [ANSWERS[name](text) for text in documents]}), file=answers, flush=True)
+            continue
         began = time.perf_counter()
         for text in documents:
             sign(text)

@@ -30,9 +30,11 @@ class Rule(ABC):
         """Pairs of a reason and the rows it applies to, most telling first: the first that applies is the row's."""
 
     def judge_measures(self, measures: pa.StructArray) -> pa.StringArray:
-        """The reason to drop each row, or null; null, too, where there are no measures."""
+        """The reason to drop each row, or null. A null measure, as those that an older part lacks, drops nothing."""
         verdict: pa.Array = pa.nulls(len(measures), pa.string())
         for reason, applies in self.reasons(measures):
+            if not applies.true_count:
+                continue
             verdict = pc.coalesce(verdict, pc.if_else(applies, pa.scalar(reason), pa.scalar(None, pa.string())))
         return pc.if_else(measures.is_valid(), verdict, pa.scalar(None, pa.string()))
 

@@ -84,10 +84,19 @@ class Extractor:
             language, _ = self.identifier.identify(sample[:_SCREEN_CHARS])
             if language not in self.wanted:
                 return page._replace(drop_reason="screened_language", drop_detail=language)
-        text = main if self.engine == "resiliparse" else _trafilatura(html)
+        text = self._main_text(html, main)
         if not text or not text.strip():
             return page._replace(drop_reason="no_text", drop_detail=self.engine)
         return page._replace(extractor=self.engine, text=_storable(text.strip()))
+
+    def _main_text(self, html: str, resiliparse_text: str | None) -> str | None:
+        if self.engine == "resiliparse":
+            return resiliparse_text
+        if self.engine == "blocks":
+            from corpusmill.clean.block_extractor import main_text
+
+            return main_text(html)
+        return _trafilatura(html)
 
 
 def extract(batches: Iterable[pa.RecordBatch], extractor: Extractor) -> Iterator[pa.RecordBatch]:

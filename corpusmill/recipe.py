@@ -48,7 +48,7 @@ class Url(Section):
 
 
 class Extract(Section):
-    engine: Literal["trafilatura", "resiliparse"] = "trafilatura"
+    engine: Literal["trafilatura", "resiliparse", "blocks"] = "trafilatura"
     screen: bool = True
     """Guess the language on a cheap extraction first, and spend trafilatura only on pages in a wanted one."""
 

@@ -13,7 +13,8 @@ from importlib import resources
 import numpy as np
 from numba import njit
 
-from corpusmill.clean.block_features import COLUMNS, NAMES, features, hash_table
+from corpusmill.clean.block_features import COLUMNS, NAMES, features
+from corpusmill.clean.html_names import hash_table
 from corpusmill.clean.html_scan import Scan, scan
 from corpusmill.errors import InputError
 
@@ -47,7 +48,7 @@ class BlockModel:
             np.array(found["threshold"], np.float64),
             *(np.array(found[n], np.int32) for n in ("left", "right")),
             np.array(found["leaf"], np.float64),
-            hash_table({int(h, 16): w for h, w in found["names"].items()}),
+            hash_table({int(h, 16): w for h, w in found["names"].items()}, np.float32),
         )
 
 
@@ -71,9 +72,10 @@ def main_text(html: str, model: BlockModel | None = None) -> str:
 def probabilities(matrix: np.ndarray, model: BlockModel) -> np.ndarray:
     """float64 [blocks]: how likely each block is main text. `matrix`: float32 [blocks, COLUMNS]."""
     assert matrix.shape[1] == COLUMNS
-    return _probabilities(
+    found: np.ndarray = _probabilities(
         matrix, model.roots, model.feature, model.threshold, model.left, model.right, model.leaf
-    )  # fmt: skip
+    )
+    return found
 
 
 def choose(likely: np.ndarray, words: np.ndarray, floor: float = _FLOOR) -> np.ndarray:

@@ -6,20 +6,19 @@ holds the paragraphs), with words of class names weighed by what they held elsew
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 from numba import njit
 
-from corpusmill.clean.html_scan import BLOCK, CODE, TAG_PROPS, TAGS, Scan
+from corpusmill.clean.html_names import BASIS, CODE, PRIME, TAG_PROPS, TAGS
+from corpusmill.clean.html_scan import Scan
 
-NAMES = (
+_NAMES = (
     # own text
-    "words chars chars_per_word commas stops digits capitals ends_sentence ends_colon starts_lower link_ratio links breaks "
-    "link_words in_title repeated bars "
+    "words chars chars_per_word commas stops digits capitals ends_sentence ends_colon starts_lower link_ratio links "
+    "breaks link_words in_title repeated bars "
     # place
-    "tag parent_tag depth in_article in_main in_header in_footer in_nav in_aside in_form in_figure in_table in_list in_li "
-    "in_quote in_heading in_button hidden aria_hidden in_link in_details in_p "
+    "tag parent_tag depth in_article in_main in_header in_footer in_nav in_aside in_form in_figure in_table in_list "
+    "in_li in_quote in_heading in_button hidden aria_hidden in_link in_details in_p "
     "heading_level "
     # names
     "name_self name_up1 name_up2 name_up3 name_min name_max name_sum "
@@ -33,31 +32,32 @@ NAMES = (
     "style_blocks style_words style_mean style_link style_good "
     "pstyle_blocks pstyle_words pstyle_mean pstyle_link pstyle_good "
     # neighbours
-    "p1_words p1_link p1_good p1_tag p1_style p2_words p2_link p2_good n1_words n1_link n1_good n1_tag n1_style n2_words "
-    "n2_link n2_good since_good until_good good_before good_after run_good "
+    "p1_words p1_link p1_good p1_tag p1_style p2_words p2_link p2_good n1_words n1_link n1_good n1_tag n1_style "
+    "n2_words n2_link n2_good since_good until_good good_before good_after run_good "
     # page
     "page_words page_good page_blocks page_link page_good_blocks page_p_share repeats style_good_share"
-).split()
+)
+NAMES = _NAMES.split()
 INDEX = {n: i for i, n in enumerate(NAMES)}
 COLUMNS = len(NAMES)
+_OWN = 104
 
 _BITS = {
     "article": 0, "main": 1, "header": 2, "footer": 3, "nav": 4, "aside": 5, "form": 6, "fieldset": 6, "figure": 7,
     "figcaption": 7, "table": 8, "ul": 9, "ol": 9, "dl": 9, "menu": 9, "li": 10, "blockquote": 11, "h1": 12, "h2": 12,
-    "h3": 12, "h4": 12, "h5": 12, "h6": 12, "button": 13, "label": 13, "legend": 13, "a": 16, "details": 17, "dialog": 17,
-    "p": 18,
+    "h3": 12, "h4": 12, "h5": 12, "h6": 12, "button": 13, "label": 13, "legend": 13, "a": 16, "details": 17,
+    "dialog": 17, "p": 18,
 }  # fmt: skip
 TAG_BITS = np.array([1 << _BITS[t] if t in _BITS else 0 for t in TAGS], np.int64)
 HEADING = np.array([int(t[1]) if len(t) == 2 and t[0] == "h" and t[1] in "123456" else 0 for t in TAGS], np.int64)
 _HIDDEN, _ARIA, _LINK = 1 << 14, 1 << 15, 1 << 16
-_H1 = CODE["h1"]
 _P = CODE["p"]
-_UP = np.uint64(1099511628211)
-_U0 = np.uint64(14695981039346656037)
 
 
 def features(scan: Scan, page: bytes, names: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
     """float32 [blocks, COLUMNS]. `names`: (hashes uint64, weights float32), an open-addressed table."""
+    if not len(scan.start):
+        return np.zeros((0, COLUMNS), np.float32)
     data = np.frombuffer(page, np.uint8)
     return _features(
         data, scan.text, scan.start, scan.end, scan.element, scan.link_bytes, scan.links, scan.breaks, scan.el_tag,
@@ -66,27 +66,13 @@ def features(scan: Scan, page: bytes, names: tuple[np.ndarray, np.ndarray]) -> n
     )  # fmt: skip
 
 
-def hash_table(weights: Mapping[int, float]) -> tuple[np.ndarray, np.ndarray]:
-    """(hashes uint64, weights float32), open-addressed and at most half full: slot `hash & (size - 1)` onwards."""
-    size = 16
-    while size < 2 * len(weights) + 2:
-        size *= 2
-    hashes, values = np.zeros(size, np.uint64), np.zeros(size, np.float32)
-    for key, weight in weights.items():
-        at = key & (size - 1)
-        while hashes[at]:
-            at = (at + 1) & (size - 1)
-        hashes[at], values[at] = key, weight
-    return hashes, values
-
-
 @njit(cache=True, inline="always")
-def _letter(c):
+def _letter(c: int) -> bool:
     return 97 <= c <= 122 or 65 <= c <= 90 or c >= 128 or 48 <= c <= 57
 
 
 @njit(cache=True)
-def _weight(hashes, weights, h):
+def _weight(hashes: np.ndarray, weights: np.ndarray, h: np.uint64) -> np.float32:
     mask = np.uint64(hashes.size - 1)
     at = h & mask
     while hashes[at] != 0:
@@ -97,7 +83,7 @@ def _weight(hashes, weights, h):
 
 
 @njit(cache=True)
-def _slot(keys, h):
+def _slot(keys: np.ndarray, h: np.uint64) -> np.uint64:
     mask = np.uint64(keys.size - 1)
     at = h & mask
     while keys[at] != 0 and keys[at] != h:
@@ -107,28 +93,26 @@ def _slot(keys, h):
 
 
 @njit(cache=True)
-def _features(
-    data, text, start, end, element, link_bytes, links, breaks, el_tag, el_parent, el_flags, el_class, el_block, el_token,
-    tokens, title, name_hash, name_weight, tag_props, tag_bits, heading,
+def _features(  # type: ignore[no-untyped-def]
+    data, text, start, end, element, link_bytes, links, breaks, el_tag, el_parent, el_flags, el_class, el_block,
+    el_token, tokens, title, name_hash, name_weight, tag_props, tag_bits, heading,
 ):  # fmt: skip
     nb, ne = start.size, el_tag.size
-    F = np.zeros((nb, 104), np.float32)
-    if nb == 0:
-        return F
+    own = np.zeros((nb, _OWN), np.float32)
     one = np.uint64(1)
     # words of the title
     title_words = np.zeros(128, np.uint64)
-    h, length, kept = _U0, 0, 0
+    h, length, kept = BASIS, 0, 0
     for k in range(title[0], title[1] + 1):
         c = data[k] if k < title[1] else 32
         if _letter(c):
-            h = (h ^ np.uint64(c + 32 if 65 <= c <= 90 else c)) * _UP
+            h = (h ^ np.uint64(c + 32 if 65 <= c <= 90 else c)) * PRIME
             length += 1
         else:
             if length > 0 and kept < 64:
                 _slot(title_words, h)
                 kept += 1
-            h, length = _U0, 0
+            h, length = BASIS, 0
 
     # elements: what they inherit
     bits = np.zeros(ne, np.int64)
@@ -173,15 +157,15 @@ def _features(
     best_title, h1_block = np.float32(-1), -1
     for b in range(nb):
         i, j = start[b], end[b]
-        spaces, chars, wide, thai, commas, stops, digits, capitals, letters, bars = 0, 0, 0, 0, 0, 0, 0, 0, 0, 0
+        spaces, chars, wide, thai, commas, stops, digits, capitals, bars = 0, 0, 0, 0, 0, 0, 0, 0, 0
         titled, counted = 0, 0
-        h, length = _U0, 0
-        whole = _U0
+        h, length = BASIS, 0
+        whole = BASIS
         fresh = True
         for k in range(i, j + 1):
             c = text[k] if k < j else 32
             if c <= 32:
-                spaces += 1
+                spaces += not fresh
                 fresh = True
             elif c < 128:
                 chars += 1
@@ -216,8 +200,8 @@ def _features(
                     thai += 1
             if _letter(c):
                 d = c + 32 if 65 <= c <= 90 else c
-                h = (h ^ np.uint64(d)) * _UP
-                whole = (whole ^ np.uint64(d)) * _UP
+                h = (h ^ np.uint64(d)) * PRIME
+                whole = (whole ^ np.uint64(d)) * PRIME
                 length += 1
             else:
                 if length > 0:
@@ -228,7 +212,7 @@ def _features(
                             titled += 1
                             break
                         at = (at + one) & np.uint64(127)
-                h, length = _U0, 0
+                h, length = BASIS, 0
         w = np.float32(max(spaces + (wide - 1) // 2 + thai // 4, 1))
         words[b] = w
         r = np.float32(min(link_bytes[b], j - i)) / np.float32(j - i)
@@ -236,7 +220,7 @@ def _features(
         e = element[b]
         x = holder[e]
         tag = el_tag[x]
-        f = F[b]
+        f = own[b]
         f[0], f[1], f[2] = w, chars, chars / w
         f[3], f[4], f[5], f[6] = commas / w, stops, digits / max(chars, 1), capitals / w
         last = text[j - 1]
@@ -281,8 +265,8 @@ def _features(
                 best_title, h1_block = worth, b
         if w >= 12 and r < 0.35 and (stops > 0 or commas > 0) and not v & (_HIDDEN | 8 | 16):
             good[b] = w * (1 - r)
-        style[b] = (el_class[x] ^ (el_class[px] * _UP)) | one
-        pstyle[b] = (el_class[x] ^ (np.uint64(el_tag[px]) * _UP)) | one
+        style[b] = (el_class[x] ^ (el_class[px] * PRIME)) | one
+        pstyle[b] = (el_class[x] ^ (np.uint64(el_tag[px]) * PRIME)) | one
 
     # running sums
     s_words, s_link, s_good = np.zeros(nb + 1, np.float32), np.zeros(nb + 1, np.float32), np.zeros(nb + 1, np.float32)
@@ -338,7 +322,7 @@ def _features(
     run = np.float32(0)
     h1_words = s_words[h1_block] if h1_block >= 0 else np.float32(0)
     for b in range(nb):
-        f = F[b]
+        f = own[b]
         e = element[b]
         x = holder[e]
         f[47] = b / nb
@@ -392,11 +376,11 @@ def _features(
             run = np.float32(0)
     ahead = 99
     for b in range(nb - 1, -1, -1):
-        F[b, 98] = ahead
+        own[b, 98] = ahead
         ahead = 0 if good[b] > 0 else min(ahead + 1, 99)
-    N = np.zeros((nb, 24), np.float32)
+    around = np.zeros((nb, 24), np.float32)
     for b in range(nb):
-        f = N[b]
+        f = around[b]
         for q in range(2):
             for side in range(2):
                 c = b - 1 - q if side == 0 else b + 1 + q
@@ -413,5 +397,5 @@ def _features(
         f[20] = good_blocks
         f[21] = p_words / all_words
         f[22] = text_seen[text_slot[b]]
-        f[23] = F[b, 83] / max(F[b, 79], np.float32(1))
-    return np.concatenate((F[:, :89], N[:, :16], F[:, 97:102], N[:, 16:]), axis=1)
+        f[23] = own[b, 83] / max(own[b, 79], np.float32(1))
+    return np.concatenate((own[:, :89], around[:, :16], own[:, 97:102], around[:, 16:]), axis=1)

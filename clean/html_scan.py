@@ -1,100 +1,54 @@
 """A page's UTF-8 bytes to text blocks and the tree above them, in one pass of a numba kernel.
 
-A block is the text between two block-level tags, white space collapsed and entities decoded; `<br>` is a line end in it.
-This is no HTML parser of the standard: implied end tags (`p`, `li`, `dt`, `dd`, `td`, `th`, `tr`, `a`), void elements,
-stray end tags and mis-nested inline tags are handled as far as they decide which text stands under which element.
+A block is the text between two block-level tags, white space collapsed and entities decoded; `<br>` ends a line in it.
+This is no parser of the HTML standard: implied end tags (`p`, `li`, `dt`, `dd`, `td`, `th`, `tr`, `a`), void
+elements, stray end tags and mis-nested inline tags are handled as far as they decide which text stands where.
 Linear in the page's size: what was searched once without success is not searched again.
 """
 
 from __future__ import annotations
 
-from html.entities import html5
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
 
-_FNV, _PRIME = 14695981039346656037, 1099511628211
+from corpusmill.clean.html_names import (
+    BASIS,
+    BLOCK,
+    CELL,
+    CLOSES_P,
+    CODE,
+    CP1252,
+    DT,
+    ENTITY_CODE,
+    ENTITY_HASH,
+    LI,
+    LIST,
+    NEEDS_SEMICOLON,
+    PRIME,
+    RAW,
+    ROW,
+    SKIP,
+    TABLE,
+    TAG_CODE,
+    TAG_HASH,
+    TAG_PROPS,
+    VOID,
+    fnv,
+)
+
 _MAX_DEPTH = 400
-_MAX_TOKENS = 16  # of one attribute
-
-BLOCK, VOID, SKIP, CLOSES_P, LI, DT, CELL, ROW, LIST, TABLE, RAW = (1 << i for i in range(11))
-
-_NAMES = {
-    "p": BLOCK | CLOSES_P,
-    "a": 0,
-    "br": VOID,
-    "li": BLOCK | LI,
-    "td": BLOCK | CELL,
-    "th": BLOCK | CELL,
-    "tr": BLOCK | ROW,
-    "dt": BLOCK | DT,
-    "dd": BLOCK | DT,
-    "table": BLOCK | TABLE | CLOSES_P,
-    **dict.fromkeys(("ul", "ol", "dl", "menu"), BLOCK | LIST | CLOSES_P),
-    **dict.fromkeys(
-        (
-            "div section article main header footer nav aside h1 h2 h3 h4 h5 h6 blockquote pre form fieldset figure "
-            "figcaption address details summary center hgroup dialog"
-        ).split(),
-        BLOCK | CLOSES_P,
-    ),
-    **dict.fromkeys("html body head tbody thead tfoot caption legend button label optgroup frameset frame".split(), BLOCK),
-    "hr": BLOCK | VOID,
-    **dict.fromkeys(
-        "img input meta link area base col embed param source track wbr".split(), VOID
-    ),
-    **dict.fromkeys("script style".split(), SKIP | RAW),
-    **dict.fromkeys(
-        (
-            "noscript template svg select textarea iframe object video audio canvas math title datalist noembed "
-            "noframes map xml"
-        ).split(),
-        SKIP,
-    ),
-    **dict.fromkeys("span b i em strong u s small big sub sup font cite q code time ins del abbr mark".split(), 0),
-    **dict.fromkeys("kbd samp var tt dfn picture strike bdi bdo ruby rt rp nobr".split(), 0),
-}  # fmt: skip
-TAGS = ["?", *_NAMES]
-CODE = {name: i for i, name in enumerate(TAGS)}
-TAG_PROPS = np.array([0, *_NAMES.values()], np.int64)
-
-HIDDEN, HREF = 1, 2
+"""Elements deeper than this are not told apart: their text stands under the last one."""
+_MAX_WORDS = 16
+"""Words read of one attribute."""
+HIDDEN, HREF, ARIA_HIDDEN = 1, 2, 4
 """Bits of `Scan.el_flags`."""
-
-
-def fnv(text: str | bytes) -> int:
-    h = _FNV
-    for byte in text.encode() if isinstance(text, str) else text:
-        h = ((h ^ byte) * _PRIME) & 0xFFFFFFFFFFFFFFFF
-    return h
-
-
-def _table(keys: dict[int, int], slots: int) -> tuple[np.ndarray, np.ndarray]:
-    """Open addressing: slot `key & (slots - 1)` onwards; a key of 0 is an empty slot."""
-    hashes, values = np.zeros(slots, np.uint64), np.zeros(slots, np.int64)
-    for key, value in keys.items():
-        at = key & (slots - 1)
-        while hashes[at]:
-            at = (at + 1) & (slots - 1)
-        hashes[at], values[at] = key, value
-    return hashes, values
-
-
-TAG_HASH, TAG_CODE = _table({fnv(name): code for name, code in CODE.items() if name != "?"}, 512)
-_NEEDS_SEMICOLON = 1 << 22
-_ENTITIES = {
-    fnv(n.rstrip(";")): ord(c) if n.rstrip(";") in html5 else ord(c) | _NEEDS_SEMICOLON
-    for n, c in html5.items()
-    if len(c) == 1 and len(n) < 12
-}
-ENT_HASH, ENT_CODE = _table(_ENTITIES, 8192)
-_CP1252 = np.array([ord(bytes([b]).decode("cp1252", "replace")) for b in range(128, 160)], np.int64)
 _A_CLASS, _A_ID, _A_ROLE, _A_ITEMPROP, _A_STYLE, _A_HIDDEN, _A_HREF, _A_ARIA = (
     np.uint64(fnv(n)) for n in ("class", "id", "role", "itemprop", "style", "hidden", "href", "aria-hidden")
 )
 _T_A, _T_P, _T_BR, _T_TITLE, _T_PRE = (CODE[n] for n in ("a", "p", "br", "title", "pre"))
-_U0, _UP, _U1 = np.uint64(_FNV), np.uint64(_PRIME), np.uint64(1)
+_ONE = np.uint64(1)
 
 
 class Scan(NamedTuple):
@@ -116,33 +70,34 @@ class Scan(NamedTuple):
 
 
 def scan(page: bytes) -> Scan:
+    """`page` must be UTF-8. Blocks without text are left out."""
     data = np.frombuffer(page, np.uint8)
-    return Scan(*_scan(data, TAG_HASH, TAG_CODE, TAG_PROPS, ENT_HASH, ENT_CODE, _CP1252))
+    return Scan(*_scan(data, TAG_HASH, TAG_CODE, TAG_PROPS, ENTITY_HASH, ENTITY_CODE, CP1252))
 
 
 @njit(cache=True, inline="always")
-def _space(c):
+def _space(c: int) -> bool:
     return c == 32 or (9 <= c <= 13)
 
 
 @njit(cache=True, inline="always")
-def _lower(c):
+def _lower(c: int) -> int:
     return c + 32 if 65 <= c <= 90 else c
 
 
 @njit(cache=True)
-def _find(hashes, values, h):
+def _find(hashes: np.ndarray, values: np.ndarray, h: np.uint64) -> int:
     mask = np.uint64(hashes.size - 1)
     at = h & mask
     while hashes[at] != 0:
         if hashes[at] == h:
             return values[at]
-        at = (at + _U1) & mask
+        at = (at + _ONE) & mask
     return -1
 
 
 @njit(cache=True)
-def _find_close(data, i, name_from, name_to):
+def _find_close(data: np.ndarray, i: int, name_from: int, name_to: int) -> int:
     """Position of `</name` at or after i, or -1."""
     n, length = data.size, name_to - name_from
     last = n - length - 2
@@ -160,7 +115,7 @@ def _find_close(data, i, name_from, name_to):
 
 
 @njit(cache=True)
-def _put(out, o, c):
+def _put(out: np.ndarray, o: int, c: int) -> int:
     """Code point as UTF-8."""
     if c < 0x80:
         out[o] = c
@@ -182,7 +137,9 @@ def _put(out, o, c):
 
 
 @njit(cache=True)
-def _entity(data, i, end, ent_hash, ent_code, cp1252):
+def _entity(
+    data: np.ndarray, i: int, end: int, ent_hash: np.ndarray, ent_code: np.ndarray, cp1252: np.ndarray
+) -> tuple[int, int]:
     """(code point, bytes read) of the reference at i, which is an ampersand; (-1, 1) if it is none."""
     j = i + 1
     if j >= end:
@@ -218,12 +175,12 @@ def _entity(data, i, end, ent_hash, ent_code, cp1252):
         elif value < 32:
             value = 32
         return value, j - i
-    h = _U0
+    h = BASIS
     while j < end and j - i < 12:
         c = data[j]
         if not (97 <= c <= 122 or 65 <= c <= 90 or 48 <= c <= 57):
             break
-        h = (h ^ np.uint64(c)) * _UP
+        h = (h ^ np.uint64(c)) * PRIME
         j += 1
     if j - i < 3:
         return -1, 1
@@ -232,13 +189,13 @@ def _entity(data, i, end, ent_hash, ent_code, cp1252):
         return -1, 1
     if j < end and data[j] == 59:
         j += 1
-    elif code >= _NEEDS_SEMICOLON:
+    elif code >= NEEDS_SEMICOLON:
         return -1, 1
-    return code & (_NEEDS_SEMICOLON - 1), j - i
+    return code & (NEEDS_SEMICOLON - 1), j - i
 
 
 @njit(cache=True)
-def _words(data, i, end, seed, tokens, t):
+def _words(data: np.ndarray, i: int, end: int, seed: np.uint64, tokens: np.ndarray, t: int) -> int:
     """Append the words of an attribute, and the pairs of words within one class name, hashed in lower case."""
     h = seed
     length, last, taken = 0, np.uint64(0), 0
@@ -247,17 +204,17 @@ def _words(data, i, end, seed, tokens, t):
         c = data[k] if k < end else 32
         letter = 97 <= c <= 122 or 65 <= c <= 90 or c >= 128
         if length > 0 and (not letter or (was_lower and 65 <= c <= 90)):
-            if length > 1 and taken < 16:
+            if length > 1 and taken < _MAX_WORDS:
                 tokens[t] = h
                 t += 1
                 taken += 1
                 if last != 0:
-                    tokens[t] = last * _UP ^ h
+                    tokens[t] = last * PRIME ^ h
                     t += 1
                 last = h
             h, length = seed, 0
         if letter:
-            h = (h ^ np.uint64(_lower(c))) * _UP
+            h = (h ^ np.uint64(_lower(c))) * PRIME
             length += 1
         elif _space(c):
             last = np.uint64(0)
@@ -266,7 +223,7 @@ def _words(data, i, end, seed, tokens, t):
 
 
 @njit(cache=True)
-def _hides(data, i, end):
+def _hides(data: np.ndarray, i: int, end: int) -> bool:
     """Whether a style says display:none."""
     k = i
     while k + 11 < end + 1:
@@ -285,7 +242,15 @@ def _hides(data, i, end):
 
 
 @njit(cache=True)
-def _scan(data, tag_hash, tag_code, tag_props, ent_hash, ent_code, cp1252):
+def _scan(
+    data: np.ndarray,
+    tag_hash: np.ndarray,
+    tag_code: np.ndarray,
+    tag_props: np.ndarray,
+    ent_hash: np.ndarray,
+    ent_code: np.ndarray,
+    cp1252: np.ndarray,
+) -> tuple[Any, ...]:
     n = data.size
     opens = 0
     for k in range(n):
@@ -335,9 +300,10 @@ def _scan(data, tag_hash, tag_code, tag_props, ent_hash, ent_code, cp1252):
                 elif c == 0xC2 and i + 1 < n:
                     code, step = np.int64(data[i + 1]), 2
                 i += step
-                if in_pre > 0 and code == 10 and holder >= 0:
-                    out[o] = 10
-                    o += 1
+                if in_pre > 0 and holder >= 0 and (code == 10 or code == 9 or code == 32 or code == 13):
+                    if code != 13:
+                        out[o] = code
+                        o += 1
                     spaced = True
                 elif code <= 32 or code == 0xA0:
                     if not spaced:
@@ -386,9 +352,9 @@ def _scan(data, tag_hash, tag_code, tag_props, ent_hash, ent_code, cp1252):
                 i += 1
             continue
         name_from = j
-        h = _U0
+        h = BASIS
         while j < n and not (_space(data[j]) or data[j] == 62 or data[j] == 47):
-            h = (h ^ np.uint64(_lower(data[j]))) * _UP
+            h = (h ^ np.uint64(_lower(data[j]))) * PRIME
             j += 1
         name_to = j
         tag = _find(tag_hash, tag_code, h)
@@ -401,9 +367,9 @@ def _scan(data, tag_hash, tag_code, tag_props, ent_hash, ent_code, cp1252):
             if _space(data[j]) or data[j] == 47:
                 j += 1
                 continue
-            a = _U0
+            a = BASIS
             while j < n and not (_space(data[j]) or data[j] == 62 or data[j] == 61 or data[j] == 47):
-                a = (a ^ np.uint64(_lower(data[j]))) * _UP
+                a = (a ^ np.uint64(_lower(data[j]))) * PRIME
                 j += 1
             k = j
             while k < n and _space(data[k]):
@@ -440,26 +406,26 @@ def _scan(data, tag_hash, tag_code, tag_props, ent_hash, ent_code, cp1252):
             if closing:
                 continue
             if a == _A_CLASS:
-                t = _words(data, value_from, value_to, _U0, tokens, t)
+                t = _words(data, value_from, value_to, BASIS, tokens, t)
                 for m in range(value_from, value_to):
                     if not 48 <= data[m] <= 57:
-                        klass = (klass ^ np.uint64(data[m])) * _UP
+                        klass = (klass ^ np.uint64(data[m])) * PRIME
             elif a == _A_ID:
-                t = _words(data, value_from, value_to, _U0, tokens, t)
+                t = _words(data, value_from, value_to, BASIS, tokens, t)
             elif a == _A_ROLE:
-                t = _words(data, value_from, value_to, _U0 ^ np.uint64(77), tokens, t)
+                t = _words(data, value_from, value_to, BASIS ^ np.uint64(77), tokens, t)
             elif a == _A_ITEMPROP:
-                t = _words(data, value_from, value_to, _U0 ^ np.uint64(99), tokens, t)
+                t = _words(data, value_from, value_to, BASIS ^ np.uint64(99), tokens, t)
             elif a == _A_STYLE:
                 if _hides(data, value_from, value_to):
-                    flags |= 1
+                    flags |= HIDDEN
             elif a == _A_HIDDEN:
-                flags |= 1
+                flags |= HIDDEN
             elif a == _A_ARIA:
                 if value_to - value_from == 4:
-                    flags |= 4
+                    flags |= ARIA_HIDDEN
             elif a == _A_HREF:
-                flags |= 2
+                flags |= HREF
         i = j + 1
         if not closing and props & SKIP:
             t = token_from
@@ -556,7 +522,7 @@ def _scan(data, tag_hash, tag_code, tag_props, ent_hash, ent_code, cp1252):
             depth -= 1
             e = stack[depth]
             e_block[e, 1] = nb
-            if e_tag[e] == _T_A and e_flags[e] & 2:
+            if e_tag[e] == _T_A and e_flags[e] & HREF:
                 in_link -= 1
                 if in_link == 0:
                     linked += o - link_from
@@ -584,7 +550,7 @@ def _scan(data, tag_hash, tag_code, tag_props, ent_hash, ent_code, cp1252):
         e_token[e, 0], e_token[e, 1] = token_from, t
         stack[depth] = e
         depth += 1
-        if tag == _T_A and flags & 2:
+        if tag == _T_A and flags & HREF:
             if in_link == 0:
                 link_from = o
             in_link += 1

@@ -43,13 +43,10 @@ class BlockModel:
         found = json.loads(text)
         if found["features"] != list(NAMES):
             raise InputError(f"{MODEL} was trained on other features than this version computes: train it again")
-        return cls(
-            *(np.array(found[n], np.int32) for n in ("roots", "feature")),
-            np.array(found["threshold"], np.float64),
-            *(np.array(found[n], np.int32) for n in ("left", "right")),
-            np.array(found["leaf"], np.float64),
-            hash_table({int(h, 16): w for h, w in found["names"].items()}, np.float32),
-        )
+        kinds = {"roots": np.int32, "feature": np.int32, "threshold": np.float64, "left": np.int32, "right": np.int32}
+        arrays = {name: np.array(found[name], kind) for name, kind in (kinds | {"leaf": np.float64}).items()}
+        names = {int(word, 16): weight for word, weight in found["names"].items()}
+        return cls(**arrays, names=hash_table(names, np.float32))
 
 
 @cache

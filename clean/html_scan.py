@@ -263,7 +263,7 @@ def _scan(
     e_tag, e_parent = np.empty(cap, np.uint8), np.empty(cap, np.int32)
     e_flags, e_class = np.empty(cap, np.uint8), np.empty(cap, np.uint64)
     e_block, e_token = np.empty((cap, 2), np.int32), np.empty((cap, 2), np.int32)
-    tokens = np.empty(2 * n + 64, np.uint64)
+    tokens = np.empty(n + 64, np.uint64)  # a word and its pair take two letters
     title = np.zeros(2, np.int64)
     no_close = np.zeros(tag_props.size, np.uint8)
     no_comment_end, no_double, no_single = False, False, False
@@ -292,13 +292,13 @@ def _scan(
                     spaced = False
                     i += 1
                     continue
-                step, code = 1, np.int64(c)
+                step, code = 1, int(c)
                 if c == 38:
                     code, step = _entity(data, i, n, ent_hash, ent_code, cp1252)
                     if code < 0:
                         code = 38
                 elif c == 0xC2 and i + 1 < n:
-                    code, step = np.int64(data[i + 1]), 2
+                    code, step = int(data[i + 1]), 2
                 i += step
                 if in_pre > 0 and holder >= 0 and (code == 10 or code == 9 or code == 32 or code == 13):
                     if code != 13:

@@ -1,12 +1,13 @@
 """Train the model of the engine `blocks` (clean/block_model.json) and say what it scores.
 
-    python -m benchmarks.experiments.train_block_model --data ../shared/data --out clean/block_model.json [--cv] [--with-articles]
+    python -m benchmarks.experiments.train_block_model --data ../shared/data --out clean/block_model.json [--cv]
 
 The teacher is trafilatura (fast=True) on the pages of warc/sample-dev.warc.gz: a block is main text if its words stand
 in trafilatura's text. Sites of the article benchmark and of multilang are left out, so all their pages are unseen.
-`--cv` also scores, by five folds over sites, models that learn from the benchmark's own texts as well, and how near a model comes to
-the teacher on sites of the crawl it has not seen. `--with-articles` writes a model that has learnt from the benchmark
-too (its score there says nothing then). Needs lightgbm, which the product does not. About four minutes on one core.
+`--cv` also scores, by five folds over sites, models that learn from the benchmark's own texts as well, and how near a
+model comes to the teacher on sites of the crawl it has not seen. `--with-articles` writes a model that has learnt from
+the benchmark too (its score there says nothing then). Needs lightgbm, which the product does not. About four minutes
+on one core, with `--cv` ten.
 """
 
 from __future__ import annotations

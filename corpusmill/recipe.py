@@ -84,11 +84,6 @@ class Extract(Section):
     guard_seconds: Annotated[float, Field(ge=0)] = 60.0
     """Extraction runs in a child process; one that is silent for so long is killed, its page tried again at the end.
     0 extracts in the task's own process."""
-    screen: bool = True
-    """Guess the language of the visible text first, and spend extraction only on pages in a wanted one."""
-    guard_seconds: Annotated[float, Field(ge=0)] = 60.0
-    """Extraction runs in a child process; one that is silent for so long is killed, its page tried again at the end.
-    0 extracts in the task's own process."""
 
 
 class Language(Section):

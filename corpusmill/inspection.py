@@ -27,7 +27,7 @@ def show(console: Console, path: str, rows: int) -> None:
         _show_run(console, folder)
     elif path.endswith(".parquet"):
         _show_parquet(console, path, rows)
-    elif path.endswith(".arrow"):
+    elif path.endswith(".arrow") and _is_shard(folder):
         _show_shard(console, folder, path, rows)
     else:
         _show_pages(console, path, rows)
@@ -59,6 +59,12 @@ def _show_parquet(console: Console, path: str, rows: int) -> None:
         batch = next(parquet.iter_batches(rows), None)
     for row in batch.to_pylist() if batch is not None else []:
         _show_row(console, row)
+
+
+def _is_shard(file: Folder) -> bool:
+    """A shard is an Arrow file; Arrow streams are the data sets of Hugging Face, which hold texts."""
+    with file.fs.open(file.root, "rb") as f:
+        return bool(f.read(6) == b"ARROW1")
 
 
 def _show_shard(console: Console, file: Folder, path: str, rows: int) -> None:

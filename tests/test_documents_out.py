@@ -201,3 +201,15 @@ def test_documents_go_to_an_object_store_and_come_back(run: Folder, monkeypatch:
     finally:
         store.stop()
         s3fs.S3FileSystem.clear_instance_cache()
+
+
+def test_inspect_shows_texts_of_every_form(run: Folder, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    from rich.console import Console
+
+    from corpusmill.inspection import show
+
+    for form in FORMS:
+        write_documents(run, f"{tmp_path}/{form}")
+        file = f"{tmp_path}/{form}" + ("data-00000-of-00001.arrow" if form.endswith("/") else "")
+        show(Console(soft_wrap=True), file, 1)
+        assert documents_of(run)[0]["id"] in capsys.readouterr().out

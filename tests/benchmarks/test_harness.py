@@ -93,7 +93,7 @@ def test_without_data_nothing_is_measured(tmp_path: Path, capsys: pytest.Capture
 
 def test_without_a_name_the_cases_are_listed(capsys: pytest.CaptureFixture[str]):
     assert main([]) == 0
-    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["signatures"]
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["rules", "signatures"]
 
 
 @pytest.mark.parametrize("option", ["--rounds", "--docs"])

@@ -15,7 +15,7 @@ import signal
 import struct
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 _PAGES_PER_CHILD = 20_000
@@ -29,6 +29,15 @@ class Outcome(NamedTuple):
     error: str | None = None
     hung: bool = False
     """Whether the child had to be killed, or died: the page may be tried again."""
+
+
+def answered(engine: Callable[[str], tuple[str | None, str]], html: str) -> Outcome:
+    """The engine's answer, as UTF-8 can hold it: entities such as &#xD800; leave lone surrogates."""
+    try:
+        text, name = engine(html)
+        return Outcome(text.encode("utf-8", "replace").decode() if text else None, name)
+    except Exception as e:  # extractors meet every kind of broken page; each costs one row, with its reason
+        return Outcome(error=f"{type(e).__name__}: {e}".encode("utf-8", "replace").decode())
 
 
 class Guard:
@@ -46,17 +55,26 @@ class Guard:
     def __reduce__(self) -> tuple[object, ...]:
         return Guard, (self.engine, self.seconds, self.pages_per_child)
 
-    def run(self, html: str) -> Outcome:
-        """The engine's answer; an outcome that says `hung` where there was none in time."""
+    def run(self, pages: Sequence[str]) -> list[Outcome]:
+        """The engine's answer to each page; an outcome that says `hung` where there was none in time.
+
+        All are sent ahead, so that neither process waits for the other between two pages.
+        """
+        sent = [page.encode("utf-8", "surrogatepass") for page in pages]
+        outcomes: list[Outcome] = []
+        while len(outcomes) < len(sent):
+            answers, trouble = self._living().ask(sent[len(outcomes) :], self.seconds)
+            outcomes += [Outcome(*pickle.loads(answer)) for answer in answers]  # noqa: S301  our own child's
+            if trouble is not None:
+                outcomes.append(Outcome(error=trouble, hung=True))
+                self.close()
+        return outcomes
+
+    def _living(self) -> _Child:
         if self._child is None or self._child.pages >= self.pages_per_child or self._child.owner != os.getpid():
             self.close()
             self._child = _Child(self.engine)
-        answer = self._child.ask(html.encode("utf-8", "surrogatepass"), self.seconds)
-        if isinstance(answer, Outcome):
-            self.close()
-            return answer
-        found: Outcome = Outcome(*pickle.loads(answer))  # noqa: S301  our own child's
-        return found
+        return self._child
 
     def close(self) -> None:
         if self._child is not None:
@@ -85,48 +103,56 @@ class _Child:
         os.set_blocking(self._to, False)
         self._finalizer = weakref.finalize(self, _end, self.pid, self._to, self._from, self.owner)
 
-    def ask(self, page: bytes, seconds: float) -> bytes | Outcome:
-        self.pages += 1
-        clock = _Clock(seconds)
+    def ask(self, pages: Sequence[bytes], seconds: float) -> tuple[list[bytes], str | None]:
+        """(answers in order, what went wrong at the first page that has none)."""
+        self.pages += len(pages)
+        unsent = [memoryview(part) for page in reversed(pages) for part in (page, _LENGTH.pack(len(page))) if part]
+        answers: list[bytes] = []
+        received = bytearray()
+        deadline = time.monotonic() + seconds
         try:
-            self._write(_LENGTH.pack(len(page)) + page, clock)
-            (size,) = _LENGTH.unpack(self._read(_LENGTH.size, clock))
-            return self._read(size, clock)
-        except TimeoutError:
-            return Outcome(error=f"no answer within {seconds:g} s", hung=True)
-        except (EOFError, OSError) as e:
-            return Outcome(error=f"the extracting process died: {e or 'no answer'}", hung=True)
+            while len(answers) < len(pages):
+                left = max(deadline - time.monotonic(), 0.0)
+                readable, writable, _ = select.select([self._from], [self._to] if unsent else [], [], left)
+                if not readable and not writable:
+                    return answers, f"no answer within {seconds:g} s"
+                if writable:
+                    self._send(unsent)
+                if readable:
+                    chunk = os.read(self._from, _CHUNK)
+                    if not chunk:
+                        return answers, "the extracting process died"
+                    received += chunk
+                    if _take(received, answers):
+                        deadline = time.monotonic() + seconds
+        except OSError as e:
+            return answers, f"the extracting process died: {e.strerror}"
+        return answers, None
+
+    def _send(self, unsent: list[memoryview]) -> None:
+        part = unsent.pop()
+        try:
+            rest = part[os.write(self._to, part[:_CHUNK]) :]
+        except BrokenPipeError:  # it died; what it had answered before is still to be read
+            unsent.clear()
+            return
+        if rest:
+            unsent.append(rest)
 
     def end(self) -> None:
         self._finalizer()
 
-    def _write(self, data: bytes, clock: _Clock) -> None:
-        view = memoryview(data)
-        while view:
-            _, ready, _ = select.select([], [self._to], [], clock.left())
-            if not ready:
-                raise TimeoutError
-            view = view[os.write(self._to, view[:_CHUNK]) :]
 
-    def _read(self, size: int, clock: _Clock) -> bytes:
-        data = bytearray()
-        while len(data) < size:
-            ready, _, _ = select.select([self._from], [], [], clock.left())
-            if not ready:
-                raise TimeoutError
-            chunk = os.read(self._from, size - len(data))
-            if not chunk:
-                raise EOFError
-            data += chunk
-        return bytes(data)
-
-
-class _Clock:
-    def __init__(self, seconds: float) -> None:
-        self._end = time.monotonic() + seconds
-
-    def left(self) -> float:
-        return max(self._end - time.monotonic(), 0.0)
+def _take(received: bytearray, answers: list[bytes]) -> bool:
+    """Move whole answers out of what was received; whether there was one."""
+    before = len(answers)
+    while len(received) >= _LENGTH.size:
+        (size,) = _LENGTH.unpack_from(received)
+        if len(received) < _LENGTH.size + size:
+            break
+        answers.append(bytes(received[_LENGTH.size : _LENGTH.size + size]))
+        del received[: _LENGTH.size + size]
+    return len(answers) > before
 
 
 def _serve(engine: Callable[[str], tuple[str | None, str]], source: int, target: int) -> None:
@@ -135,12 +161,7 @@ def _serve(engine: Callable[[str], tuple[str | None, str]], source: int, target:
     reader, writer = os.fdopen(source, "rb"), os.fdopen(target, "wb")
     while len(head := reader.read(_LENGTH.size)) == _LENGTH.size:
         html = reader.read(_LENGTH.unpack(head)[0]).decode("utf-8", "surrogatepass")
-        try:
-            text, name = engine(html)
-            outcome = Outcome(text.encode("utf-8", "replace").decode() if text else None, name)
-        except Exception as e:  # one page's trouble is one row's reason
-            outcome = Outcome(error=f"{type(e).__name__}: {e}".encode("utf-8", "replace").decode())
-        answer = pickle.dumps(tuple(outcome))
+        answer = pickle.dumps(tuple(answered(engine, html)))
         writer.write(_LENGTH.pack(len(answer)) + answer)
         writer.flush()
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from corpusmill.clean.extraction_guard import Guard
+from corpusmill.clean.extraction_guard import Guard, Outcome, answered
 from corpusmill.clean.html_head import head_of
 from corpusmill.clean.languages import Identifier
 from corpusmill.clean.main_text import ENGINES, MainText
@@ -96,12 +96,38 @@ class Extractor:
             utf8 = body if charset == "utf-8" else html.encode("utf-8", "replace")
             htmls.append((i, html, charset, visible_text(utf8)))
         languages = self._screen([seen for *_, seen in htmls])
+        passed = []
         for (i, html, charset, seen), language in zip(htmls, languages, strict=True):
             if language is not None:
                 pages[i] = Page(charset=charset, drop_reason="screened_language", drop_detail=language)
             else:
-                pages[i] = self._main_text(html, charset, seen, urls[i], again)
+                head = head_of(html)
+                pages[i] = Page(charset=charset, title=head.title, author=head.author, date=head.date)
+                passed.append((i, html, seen.tags > MAX_TAGS or seen.depth > MAX_DEPTH))
+        for (i, _, _), outcome in zip(passed, self._main_texts(passed), strict=True):
+            pages[i] = self._with_text(pages[i], outcome, urls[i], again)
         return pages
+
+    def _main_texts(self, passed: Sequence[tuple[int, str, bool]]) -> list[Outcome]:
+        """What the engine says of each page; the heavy ones are for the simple engine."""
+        guarded = self.guard.run([html for _, html, heavy in passed if not heavy]) if self.guard else []
+        answers = iter(guarded)
+        return [
+            answered(self.simple, html) if heavy else next(answers) if self.guard else answered(self.engine, html)
+            for _, html, heavy in passed
+        ]
+
+    def _with_text(self, page: Page, outcome: Outcome, url: str | None, again: bool) -> Page:
+        if outcome.hung and not again:
+            self.retried.append(url or "")
+            return page._replace(deferred=True)
+        if outcome.error is not None:
+            reason = "extraction_hung" if outcome.hung else "extraction_failed"
+            return page._replace(drop_reason=reason, drop_detail=outcome.error[:200])
+        text = (outcome.text or "").strip()
+        if not text:
+            return page._replace(drop_reason="no_text", drop_detail=outcome.engine)
+        return page._replace(extractor=outcome.engine, text=text)
 
     def _screen(self, seen: Sequence[VisibleText]) -> list[str | None]:
         """For each page, the language for which it is dropped, or None where it may be in a wanted one."""
@@ -114,30 +140,6 @@ class Extractor:
             None if language in self.wanted or score >= SCREEN_SCORE else language
             for language, score in zip(*found, strict=True)
         ]
-
-    def _main_text(self, html: str, charset: str, seen: VisibleText, url: str | None, again: bool) -> Page:
-        head = head_of(html)
-        page = Page(charset=charset, title=head.title, author=head.author, date=head.date)
-        heavy = seen.tags > MAX_TAGS or seen.depth > MAX_DEPTH
-        try:
-            if self.guard is None or heavy:
-                found = (self.simple if heavy else self.engine)(html)
-            else:
-                outcome = self.guard.run(html)
-                if outcome.hung and not again:
-                    self.retried.append(url or "")
-                    return page._replace(deferred=True)
-                if outcome.hung:
-                    return page._replace(drop_reason="extraction_hung", drop_detail=outcome.error)
-                if outcome.error is not None:
-                    return page._replace(drop_reason="extraction_failed", drop_detail=outcome.error[:200])
-                found = (outcome.text, outcome.engine)
-        except Exception as e:  # extractors meet every kind of broken page; each costs one row, with its reason
-            return page._replace(drop_reason="extraction_failed", drop_detail=f"{type(e).__name__}: {e}"[:200])
-        text, engine = found
-        if not text or not text.strip():
-            return page._replace(drop_reason="no_text", drop_detail=engine)
-        return page._replace(extractor=engine, text=storable(text.strip()))
 
 
 def extract(batches: Iterable[pa.RecordBatch], extractor: Extractor) -> Iterator[pa.RecordBatch]:
@@ -203,8 +205,3 @@ def _columns(batch: pa.RecordBatch, pages: list[Page]) -> dict[str, pa.Array]:
     columns = {n: column(n, pa.string()) for n in ("charset", "extractor", "title", "author", "date")}
     columns["text"] = column("text", pa.large_string())
     return columns | {n: pa.array(v, pa.string()) for n, v in judged.items()}
-
-
-def storable(text: str) -> str:
-    """Lone surrogates, from entities such as &#xD800;, cannot be stored as UTF-8."""
-    return text.encode("utf-8", "replace").decode()

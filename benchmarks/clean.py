@@ -1,7 +1,7 @@
 """WARC to kept documents, the English recipe against datatrove's FineWeb recipe: pages a second on one core.
 
 The pages are every k-th page of the sample archive, the same bytes for both; datatrove reads, filters addresses,
-extracts with trafilatura, filters by language and by its four quality filters, and writes JSON lines; ours does the same
+extracts with trafilatura, filters by language and by its four quality filters, and writes JSON lines; ours does that
 by its recipe and writes Parquet, dropped pages with their measures included. Loading lists, models and compiled kernels
 is done before the clock starts, on both sides. Without --docs about 1,200 pages are taken; --docs 99999 takes all.
 """

@@ -123,7 +123,7 @@ def _build(found: type, settings: Mapping[str, Any], where: str) -> Any:
         try:  # anybody's class, which checks its own settings
             return found(**settings)
         except TypeError as e:
-            raise InputError(f"{where}: {found.__name__} cannot be set up: {e}") from e
+            raise InputError(f"{where}: {found.__module__}:{found.__name__} cannot be set up: {e}") from e
     try:
         # from Python a strict dataclass takes no table, from JSON it does
         return TypeAdapter(found).validate_json(json.dumps(settings))

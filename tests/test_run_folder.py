@@ -104,12 +104,12 @@ def test_the_data_stages_run_on_an_object_store(archives: Path, uninterrupted: P
         import s3fs
 
         s3fs.S3FileSystem.clear_instance_cache()
-        s3fs.S3FileSystem().mkdir("corpus")
+        s3fs.S3FileSystem().mkdir("runs-of-the-mill")
         recipe = load_recipe("sample", DATA_STAGES)
-        with open_mill("s3://corpus/run", recipe, inputs=[str(archives / "*.warc.gz")], workers=1) as mill:
+        with open_mill("s3://runs-of-the-mill/run", recipe, inputs=[str(archives / "*.warc.gz")], workers=1) as mill:
             for stage in recipe.stages:
                 mill.run(stage)
-        folder = Folder("s3://corpus/run")
+        folder = Folder("s3://runs-of-the-mill/run")
         whole = {n: b for n, b in tree(uninterrupted).items() if n != "report.html"}
         assert all(folder.read_bytes(n) == content for n, content in whole.items())
         assert not folder.exists(LOCK_NAME)

@@ -227,4 +227,4 @@ def test_a_kept_tokenizer_is_one_that_transformers_loads(run):
 def test_a_run_without_documents_says_so(tmp_path: Path):
     write_sample(str(tmp_path / "web.warc.gz"), pages=20, seed=1)
     with pytest.raises(InputError, match="no document is left to train a tokenizer on"):
-        tokenized(tmp_path / "run", [str(tmp_path / "web.warc.gz")], "clean.language.wanted={ xx = 0.5 }")
+        tokenized(tmp_path / "run", [str(tmp_path / "web.warc.gz")], "clean.language.wanted={ fi = 0.9 }")

@@ -13,7 +13,7 @@ import resource
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ import pyarrow as pa
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.harness import Contender, Pair, in_rounds, pin, summary
+from benchmarks.harness import Contender, Failed, Pair, pin, summary
 from benchmarks.peer_process import Peers
 from corpusmill.clean.clean_job import split
 from corpusmill.clean.document_flow import DocumentFlow, edit, identified, judge, measured
@@ -56,10 +56,8 @@ def run(data: Path, rounds: int, documents: int) -> dict[str, Any]:
         ours = [mill.contender() for mill in mills.values()]
         if peer is not None:
             peer.items = pages
-        pairs, crashed = in_rounds(ours[0], [Pair(peer, own) for own in ours] if peer else [], rounds)
-        for own in ours:
-            while len(own.seconds) < rounds:
-                own.seconds.append(own.run())
+        crashed = in_turn(ours, peer, rounds)
+        pairs = [Pair(peer, own) for own in ours] if peer and not crashed else []
         theirs = peers.answers("datatrove_fineweb")[0] if pairs else {}
         rows = [row(mill, own, pairs) for mill, own in zip(mills.values(), ours, strict=True)]
     what = f"{pages:,} HTML pages of sample-dev.warc.gz"
@@ -93,7 +91,8 @@ class Mill:
     def loss(self) -> tuple[float, float]:
         """Shares of the documents, and of their bytes, that are kept without the screen and lost with it."""
         flow = DocumentFlow(load_recipe("english", [*self.settings, "clean.extract.screen=false"]).clean)
-        whole = self._pass(flow)
+        stages = self.stages
+        whole, self.stages = self._pass(flow), stages
         lost = [size for key, size in whole.items() if key not in self.kept]
         return len(lost) / len(whole), sum(lost) / sum(whole.values())
 
@@ -160,6 +159,19 @@ def write_subset(archive: Path, target: Path, wanted: int) -> int:
                 stream.seek(offset)
                 out.write(stream.read(length))
     return len(places[::step])
+
+
+def in_turn(ours: Sequence[Contender], peer: Contender | None, rounds: int) -> dict[str, str]:
+    """Each once a round, in turn; peer to reason if it crashed on the way."""
+    for _ in range(rounds):
+        for contender in ours:
+            contender.seconds.append(contender.run())
+        try:
+            if peer is not None:
+                peer.seconds.append(peer.run())
+        except Failed as e:
+            return {"datatrove_fineweb": str(e)}
+    return {}
 
 
 def row(mill: Mill, own: Contender, pairs: list[Pair]) -> dict[str, Any]:

@@ -199,11 +199,16 @@ class _Questions:
             self.count += 1
         return bits
 
+    def one(self, expression: Any) -> int:
+        """The bit of an expression with one bracket."""
+        (bit,) = self.ask(expression)
+        return bit
+
 
 class _Library:
     """The private copy, its replacements in place."""
 
-    def __init__(self, modules: dict[str, ModuleType]) -> None:
+    def __init__(self, modules: dict[str, Any]) -> None:
         self.core, self.utils, self.xml = modules["core"], modules["utils"], modules["xml"]
         asked = _Questions()
         self.replaced = _replace(modules, asked)
@@ -241,7 +246,7 @@ def _library() -> _Library | None:
         return None
 
 
-def _replace(modules: dict[str, ModuleType], asked: _Questions) -> int:
+def _replace(modules: dict[str, Any], asked: _Questions) -> int:
     """Put marks in the place of expressions; the bits of data-lp-replacement-content.
 
     Raises AttributeError or ValueError where the library is laid out otherwise than expected.
@@ -254,7 +259,7 @@ def _replace(modules: dict[str, ModuleType], asked: _Questions) -> int:
     (teaser,), (caption,) = body.TEASER_DISCARD_XPATH, body.DISCARD_IMAGE_ELEMENTS
 
     appended, anyway = asked.ask(scroll, 2)
-    (shared,) = asked.ask(share)
+    shared = asked.one(share)
 
     def appended_articles(tree: Any) -> list[Any]:
         found = _ByMark((frozenset({"div", "section", "aside"}), appended))(tree)
@@ -266,7 +271,7 @@ def _replace(modules: dict[str, ModuleType], asked: _Questions) -> int:
     core.REMOVE_COMMENTS_AND_LISTS_XPATH = [
         _ByMark((frozenset({"div", "list", "section", "details"}), boxes), (frozenset({"ol", "ul"}), lists))
     ]
-    framed = _ByMark((frozenset({"article", "div", "section"}), *asked.ask(main)))
+    framed = _ByMark((frozenset({"article", "div", "section"}), asked.one(main)))
 
     def main_frame(tree: Any) -> list[Any]:
         """The last expression is a union, whose first node in the document's order is taken."""
@@ -274,16 +279,16 @@ def _replace(modules: dict[str, ModuleType], asked: _Questions) -> int:
         return sorted(found, key=_place)[:1]
 
     body.BODY_XPATH = [
-        _ByMark((_FRAMES, *asked.ask(first))),
+        _ByMark((_FRAMES, asked.one(first))),
         article,
-        _ByMark((_FRAMES, *asked.ask(story))),
-        _ByMark((_FRAMES, *asked.ask(content))),
+        _ByMark((_FRAMES, asked.one(story))),
+        _ByMark((_FRAMES, asked.one(content))),
         main_frame,
     ]
-    (replaced,) = asked.ask(chrome)
-    body.OVERALL_DISCARD_XPATH = [_ByMark((_BLOCKS, replaced), (frozenset(), *asked.ask(hidden)))]
-    body.TEASER_DISCARD_XPATH = [_ByMark((_BLOCKS, *asked.ask(teaser)))]
-    body.DISCARD_IMAGE_ELEMENTS = [_ByMark((_BLOCKS, *asked.ask(caption)))]
+    replaced = asked.one(chrome)
+    body.OVERALL_DISCARD_XPATH = [_ByMark((_BLOCKS, replaced), (frozenset(), asked.one(hidden)))]
+    body.TEASER_DISCARD_XPATH = [_ByMark((_BLOCKS, asked.one(teaser)))]
+    body.DISCARD_IMAGE_ELEMENTS = [_ByMark((_BLOCKS, asked.one(caption)))]
     footer, consent = asked.ask(modules["baseline"].BASIC_CLEAN_XPATH, 2)
 
     def basic_clean(tree: Any) -> list[Any]:

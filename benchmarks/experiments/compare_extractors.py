@@ -18,7 +18,7 @@ from benchmarks.experiments.train_block_model import Labelled, _resiliparse, art
 from corpusmill.clean.block_extractor import assemble, block_model, choose, main_text, probabilities
 from corpusmill.clean.block_features import features
 from corpusmill.clean.html_scan import scan
-from corpusmill.clean.page_text import _trafilatura
+from corpusmill.clean.trafilatura_engine import trafilatura_text
 
 SHARES = (0, 0.1, 0.2, 0.3, 0.5, 0.7, 1)
 
@@ -31,7 +31,7 @@ def main() -> None:
     texts = {
         "blocks": [main_text(h) for h in html],
         "resiliparse": [_resiliparse(h) for h in html],
-        "trafilatura": [_trafilatura(h) or "" for h in html],
+        "trafilatura": [trafilatura_text(h) or "" for h in html],
     }
     for engine, found in texts.items():
         print(f"{engine}: {score(pages, found)}")
@@ -70,7 +70,7 @@ def _times(pages: Sequence[Labelled], html: Sequence[str]) -> None:
         "assembly": (assemble, list(zip(scans, kept, strict=True))),
         "blocks, all": (main_text, [(h,) for h in html]),
         "resiliparse, parse and main text": (_resiliparse, [(h,) for h in html]),
-        "trafilatura fast": (_trafilatura, [(h,) for h in html]),
+        "trafilatura fast": (trafilatura_text, [(h,) for h in html]),
     }
     print(f"CPU milliseconds a page, best of 3; {mean(len(p.page) for p in pages) / 1000:.0f} kB and "
           f"{mean(len(m) for m in matrices):.0f} blocks a page")  # fmt: skip

@@ -32,8 +32,9 @@ from corpusmill.clean.block_extractor import assemble, choose
 from corpusmill.clean.block_features import NAMES, features
 from corpusmill.clean.html_names import hash_table
 from corpusmill.clean.html_scan import Scan, scan
+from corpusmill.clean.main_text import resiliparse_text
 from corpusmill.clean.page_charset import decode
-from corpusmill.clean.page_text import _plain, _trafilatura
+from corpusmill.clean.trafilatura_engine import trafilatura_text
 from corpusmill.ingest.warc_pages import Tally, read_pages
 
 MIN_TEACHER_WORDS, PAGES_OF_A_HOST, FOLDS = 50, 40, 5
@@ -91,7 +92,7 @@ def main() -> None:
             f"{what}, {len(pages)} pages unseen: {score(pages, [answer(booster, p, table) for p in pages])}", flush=True
         )
         html = [p.page.decode() for p in pages]
-        print(f"  trafilatura fast: {score(pages, [_trafilatura(h) or '' for h in html])}", flush=True)
+        print(f"  trafilatura fast: {score(pages, [trafilatura_text(h) or '' for h in html])}", flush=True)
         print(f"  resiliparse main: {score(pages, [_resiliparse(h) for h in html])}", flush=True)
     if asked.cv and not asked.with_articles:
         print(f"articles, learnt from the other folds too: {score(news, cross(crawl, matrices, news, table))}")
@@ -114,7 +115,7 @@ def crawl_pages(data: Path) -> Iterator[Labelled]:
                 if taken[host] > PAGES_OF_A_HOST:
                     continue
                 html, _ = decode(body, row["http_charset"])
-                teacher = _trafilatura(html) or ""
+                teacher = trafilatura_text(html) or ""
                 if len(_WORD.findall(teacher)) < MIN_TEACHER_WORDS:
                     continue
                 labelled = label(host, html, teacher)
@@ -340,9 +341,8 @@ def score(pages: Sequence[Labelled], texts: Sequence[str]) -> str:
 
 
 def _resiliparse(html: str) -> str:
-    from resiliparse.parse.html import HTMLTree
 
-    return _plain(HTMLTree.parse(html), main_content=True)
+    return resiliparse_text(html)
 
 
 if __name__ == "__main__":

@@ -93,7 +93,7 @@ def main() -> None:
         )
         html = [p.page.decode() for p in pages]
         print(f"  trafilatura fast: {score(pages, [trafilatura_text(h) or '' for h in html])}", flush=True)
-        print(f"  resiliparse main: {score(pages, [_resiliparse(h) for h in html])}", flush=True)
+        print(f"  resiliparse main: {score(pages, [resiliparse_text(h) for h in html])}", flush=True)
     if asked.cv and not asked.with_articles:
         print(f"articles, learnt from the other folds too: {score(news, cross(crawl, matrices, news, table))}")
         print_agreement(crawl, matrices, folds)
@@ -120,7 +120,7 @@ def crawl_pages(data: Path) -> Iterator[Labelled]:
                     continue
                 labelled = label(host, html, teacher)
                 if labelled is not None:
-                    labelled.weight = 0.1 + f1(*grams(teacher, _resiliparse(html)))
+                    labelled.weight = 0.1 + f1(*grams(teacher, resiliparse_text(html)))
                     yield labelled
 
 
@@ -305,7 +305,7 @@ def print_agreement(crawl: Sequence[Labelled], matrices: Sequence[np.ndarray], f
     for i in unseen:
         keep = choose(booster.predict(matrices[i]), matrices[i][:, 0])
         found["blocks"].append(f1(*grams(crawl[i].gold, assemble(crawl[i].blocks, keep))))
-        found["resiliparse"].append(f1(*grams(crawl[i].gold, _resiliparse(crawl[i].page.decode()))))
+        found["resiliparse"].append(f1(*grams(crawl[i].gold, resiliparse_text(crawl[i].page.decode()))))
     for engine, values in found.items():
         low, middle = np.percentile(values, [25, 50])
         print(
@@ -338,11 +338,6 @@ def score(pages: Sequence[Labelled], texts: Sequence[str]) -> str:
     pairs = [grams(page.gold, text) for page, text in zip(pages, texts, strict=True)]
     precision, recall = mean(p for p, _ in pairs), mean(r for _, r in pairs)
     return f"F1 {f1(precision, recall):.4f}, precision {precision:.4f}, recall {recall:.4f}"
-
-
-def _resiliparse(html: str) -> str:
-
-    return resiliparse_text(html)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,9 @@ elements, character references. It is no extractor: menus and footers are in it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
+from html.entities import name2codepoint
 from typing import NamedTuple
 
 import numpy as np
@@ -22,9 +24,9 @@ _RAW = "script style"
 """Their text runs to the closing tag, or to the end of the page."""
 _HIDDEN = "title noscript template svg select button textarea iframe object canvas audio video map"
 """Left out where they are closed; unclosed ones hide nothing."""
-_OTHERS = "span b i em strong font u small big sub sup code label s strike del ins tt kbd var samp cite abbr"
+_VOID = "area base col embed img input meta param source track wbr"
 _MAY_STAY_OPEN = frozenset(
-    "a script style br hr link body html head p li dd dt td th tr tbody thead tfoot option optgroup".split()  # noqa: SIM905
+    f"a {_RAW} {_VOID} br hr link body html head p li dd dt td th tr tbody thead tfoot option optgroup".split()
 )
 _OTHER, _BREAKS, _IS_RAW, _IS_HIDDEN, _LINK = 0, 1, 2, 3, 4
 _PROSE_BYTES = 80
@@ -40,11 +42,6 @@ class VisibleText(NamedTuple):
     """Opening tags: about the number of elements."""
     depth: int
     """Most elements open at once, counting those that cannot be left open."""
-
-    @property
-    def num_bytes(self) -> int:
-        """Without the line ends between blocks."""
-        return int((self.blocks[:, 1] - self.blocks[:, 0]).sum())
 
     def text(self) -> str:
         """One block a line."""
@@ -65,26 +62,48 @@ def visible_text(html: bytes) -> VisibleText:
     data = np.frombuffer(html, np.uint8)
     out = np.empty(len(data) + 1, np.uint8)
     blocks = np.empty((len(data) // 4 + 1, 3), np.int64)
-    size, count, tags, depth = scan(data, _tags(), out, blocks)
+    size, count, tags, depth = scan(data, _tags(), _entities(), out, blocks)
     return VisibleText(out[:size], blocks[:count], tags, depth)
 
 
 @lru_cache(maxsize=1)
 def _tags() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """An open-addressed table of tag names: their hashes, what each does to text, whether it must be closed."""
-    names = np.zeros(512, np.uint64)
-    kinds = np.zeros(512, np.uint8)
-    closes = np.zeros(512, np.bool_)
-    for listed, kind in ((_BREAKING, _BREAKS), (_RAW, _IS_RAW), (_HIDDEN, _IS_HIDDEN), ("a", _LINK), (_OTHERS, _OTHER)):
-        for name in listed.split():
-            value = 0xCBF29CE484222325
-            for char in name.encode():
-                value = ((value ^ char) * 0x100000001B3) & 0xFFFFFFFFFFFFFFFF
-            slot = value & 511
-            while names[slot]:
-                slot = (slot + 1) & 511
-            names[slot], kinds[slot], closes[slot] = value, kind, name not in _MAY_STAY_OPEN
-    return names, kinds, closes
+    kinds = {
+        name: kind
+        for listed, kind in ((_BREAKING, _BREAKS), (_RAW, _IS_RAW), (_HIDDEN, _IS_HIDDEN), ("a", _LINK), (_VOID, _OTHER))
+        for name in listed.split()
+    }
+    names, values = _table(512, kinds)
+    closes = np.ones(512, np.bool_)  # an element that is not known must be closed
+    closes[np.isin(names, [_fnv(name) for name in _MAY_STAY_OPEN])] = False
+    return names, values.astype(np.uint8), closes
+
+
+@lru_cache(maxsize=1)
+def _entities() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The named characters of HTML 4 as a table of the same kind; what browsers make of &#128; to &#159;."""
+    names, values = _table(1024, name2codepoint | {"apos": 39})
+    legacy = [ord(bytes([b]).decode("cp1252", "replace")) for b in range(128, 160)]
+    return names, values, np.array(legacy, np.int64)
+
+
+def _table(size: int, values: Mapping[str, int]) -> tuple[np.ndarray, np.ndarray]:
+    keys, found = np.zeros(size, np.uint64), np.zeros(size, np.int64)
+    for name, value in values.items():
+        key = _fnv(name)
+        slot = key & (size - 1)
+        while keys[slot]:
+            slot = (slot + 1) & (size - 1)
+        keys[slot], found[slot] = key, value
+    return keys, found
+
+
+def _fnv(name: str) -> int:
+    value = 0xCBF29CE484222325
+    for char in name.encode():
+        value = ((value ^ char) * 0x100000001B3) & 0xFFFFFFFFFFFFFFFF
+    return value
 
 
 @njit(cache=True, nogil=True)
@@ -122,16 +141,17 @@ def _after_close(data, p, name_start, name_end):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _reference(data, p, out, at):  # type: ignore[no-untyped-def]
+def _reference(data, p, entities, out, at):  # type: ignore[no-untyped-def]
     """Write the character that the reference at `p` (an ampersand) stands for; (position after it, bytes in `out`).
 
-    Accented letters become their base letter, other names a blank: enough to tell a language by.
+    Never more bytes than are read. Names need their semicolon; what is no character of a text becomes a blank.
     """
+    names, values, legacy = entities
     end = min(data.shape[0], p + 12)
     q = p + 1
+    value = 0
     if q < end and data[q] == 35:
         q += 1
-        value = 0
         hexadecimal = q < end and (data[q] | 32) == 120
         if hexadecimal:
             q += 1
@@ -149,49 +169,51 @@ def _reference(data, p, out, at):  # type: ignore[no-untyped-def]
         if q == first:
             out[at] = 38
             return p + 1, at + 1
-        if q < end and data[q] == 59:
+        if q < data.shape[0] and data[q] == 59:
             q += 1
-        if value == 160 or value < 32 or value > 0x10FFFF or 0xD800 <= value <= 0xDFFF:
-            out[at] = 32
-            return q, at + 1
-        if value < 0x80:
-            out[at] = value
-            return q, at + 1
-        if value < 0x800:
-            out[at] = 0xC0 | (value >> 6)
-            out[at + 1] = 0x80 | (value & 0x3F)
-            return q, at + 2
-        if value < 0x10000:
-            out[at] = 0xE0 | (value >> 12)
-            out[at + 1] = 0x80 | ((value >> 6) & 0x3F)
-            out[at + 2] = 0x80 | (value & 0x3F)
-            return q, at + 3
-        out[at] = 0xF0 | (value >> 18)
-        out[at + 1] = 0x80 | ((value >> 12) & 0x3F)
-        out[at + 2] = 0x80 | ((value >> 6) & 0x3F)
-        out[at + 3] = 0x80 | (value & 0x3F)
-        return q, at + 4
-    while q < end and (97 <= (data[q] | 32) <= 122 or 48 <= data[q] <= 57):
+        if 128 <= value < 160:
+            value = legacy[value - 128]
+    else:
+        h = np.uint64(0xCBF29CE484222325)
+        while q < end and (97 <= (data[q] | 32) <= 122 or 48 <= data[q] <= 57):
+            h = (h ^ np.uint64(data[q])) * np.uint64(0x100000001B3)
+            q += 1
+        slot = h & np.uint64(1023)
+        while names[slot] != 0 and names[slot] != h:
+            slot = (slot + np.uint64(1)) & np.uint64(1023)
+        if names[slot] == 0 or q >= data.shape[0] or data[q] != 59:
+            out[at] = 38
+            return p + 1, at + 1
+        value = values[slot]
         q += 1
-    if q == p + 1 or q >= data.shape[0] or data[q] != 59:
-        out[at] = 38
-        return p + 1, at + 1
-    length = q - p - 1
-    first = data[p + 1]
-    char = 32
-    if length == 3 and first == 97 and data[p + 2] == 109 and data[p + 3] == 112:
-        char = 38
-    elif length >= 4 and not (first == 110 and data[p + 2] == 98):  # eacute, uuml, ccedil ...; not nbsp
-        tail = data[q - 1]
-        if tail == 101 or tail == 108 or tail == 99 or tail == 103 or tail == 104:
-            char = first if data[p + 2] != 113 and data[p + 3] != 113 else 39  # but lsquo and ldquo are quotes
-    out[at] = char
-    return q + 1, at + 1
+    if value == 160 or value < 32 or value > 0x10FFFF or 0xD800 <= value <= 0xDFFF:
+        out[at] = 32
+        return q, at + 1
+    if value < 0x80:
+        out[at] = value
+        return q, at + 1
+    if value < 0x800:
+        out[at] = 0xC0 | (value >> 6)
+        out[at + 1] = 0x80 | (value & 0x3F)
+        return q, at + 2
+    if value < 0x10000:
+        out[at] = 0xE0 | (value >> 12)
+        out[at + 1] = 0x80 | ((value >> 6) & 0x3F)
+        out[at + 2] = 0x80 | (value & 0x3F)
+        return q, at + 3
+    out[at] = 0xF0 | (value >> 18)
+    out[at + 1] = 0x80 | ((value >> 12) & 0x3F)
+    out[at + 2] = 0x80 | ((value >> 6) & 0x3F)
+    out[at + 3] = 0x80 | (value & 0x3F)
+    return q, at + 4
 
 
 @njit(cache=True, nogil=True)
-def scan(data, tags, out, blocks):  # type: ignore[no-untyped-def]
-    """Fill `out` and `blocks`; (bytes used, blocks used, tags, depth). A line feed follows each block."""
+def scan(data, tags, entities, out, blocks):  # type: ignore[no-untyped-def]
+    """Fill `out` and `blocks`; (bytes used, blocks used, tags, depth). A line feed follows each block.
+
+    Its time is linear in the page: what was once looked for in vain to the page's end is not looked for again.
+    """
     names, kinds, closes = tags
     n = data.shape[0]
     p = at = count = 0
@@ -200,6 +222,8 @@ def scan(data, tags, out, blocks):  # type: ignore[no-untyped-def]
     links = 0
     link_from = -1  # where in `out` the open link began
     blank = False
+    never_closed = np.zeros(names.shape[0], np.bool_)
+    quotes_count = True  # until a quote is found that is never closed
     while p <= n:
         c = data[p] if p < n else np.uint8(0)
         breaks = p == n
@@ -207,7 +231,7 @@ def scan(data, tags, out, blocks):  # type: ignore[no-untyped-def]
             second = data[p + 1]
             if second == 33 or second == 63:  # <! and <?
                 if p + 3 < n and data[p + 2] == 45 and data[p + 3] == 45:
-                    q = p + 4
+                    q = p + 2  # <!--> and <!---> are whole comments
                     while q + 2 < n and not (data[q] == 45 and data[q + 1] == 45 and data[q + 2] == 62):
                         q += 1
                     p = q + 3 if q + 2 < n else n
@@ -218,8 +242,14 @@ def scan(data, tags, out, blocks):  # type: ignore[no-untyped-def]
                     p = q + 1
                 p = min(p, n)
                 continue
-            closing = second == 47
+            closing = second == 47 and p + 2 < n
             name_at = p + 2 if closing else p + 1
+            if closing and not 97 <= (data[name_at] | 32) <= 122:  # </ and no name: hidden up to the next >
+                q = name_at
+                while q < n and data[q] != 62:
+                    q += 1
+                p = min(q + 1, n)
+                continue
             if name_at < n and 97 <= (data[name_at] | 32) <= 122:
                 q = name_at
                 h = np.uint64(0xCBF29CE484222325)
@@ -239,7 +269,7 @@ def scan(data, tags, out, blocks):  # type: ignore[no-untyped-def]
                             quote = np.uint8(0)
                     elif d == 62:
                         break
-                    elif after_equals and (d == 34 or d == 39):
+                    elif after_equals and quotes_count and (d == 34 or d == 39):
                         quote = d
                     if d == 61:
                         after_equals = True
@@ -250,18 +280,20 @@ def scan(data, tags, out, blocks):  # type: ignore[no-untyped-def]
                 while names[slot] != 0 and names[slot] != h:
                     slot = (slot + np.uint64(1)) & np.uint64(511)
                 kind = kinds[slot]
-                if closing:
-                    depth -= 1 if depth > 0 and closes[slot] else 0
-                else:
-                    num_tags += 1
-                    if closes[slot]:
-                        depth += 1
-                        deepest = max(deepest, depth)
-                if q >= n and quote:  # a quote that is never closed would swallow the page
+                if q >= n and quote:  # it would swallow the page
+                    quotes_count = False
                     q = name_end
                     while q < n and data[q] != 62:
                         q += 1
                 after = min(q + 1, n)
+                whole = data[q - 1] == 47  # <svg/>
+                if closing:
+                    depth -= 1 if depth > 0 and closes[slot] else 0
+                else:
+                    num_tags += 1
+                    if closes[slot] and not whole:
+                        depth += 1
+                        deepest = max(deepest, depth)
                 if kind == 4:
                     if closing:
                         if link_from >= 0:
@@ -269,12 +301,13 @@ def scan(data, tags, out, blocks):  # type: ignore[no-untyped-def]
                         link_from = -1
                     elif link_from < 0:
                         link_from = at
-                elif (kind == 2 or kind == 3) and not closing:
+                elif (kind == 2 or (kind == 3 and not whole)) and not closing and not never_closed[slot]:
                     found = _after_close(data, after, name_at, name_end)
                     if found >= 0:
                         after = found
-                    elif kind == 2:
-                        after = n
+                    else:
+                        never_closed[slot] = True
+                        after = n if kind == 2 else after
                 breaks = kind == 1
                 if not breaks and kind != 0:
                     blank = blank or kind != 4
@@ -282,11 +315,6 @@ def scan(data, tags, out, blocks):  # type: ignore[no-untyped-def]
                 if not breaks:
                     continue
                 p -= 1  # the step below
-            else:
-                out[at] = c
-                at += 1
-                p += 1
-                continue
         if breaks:
             if link_from >= 0:
                 links += at - max(link_from, start)
@@ -312,7 +340,7 @@ def scan(data, tags, out, blocks):  # type: ignore[no-untyped-def]
             at += 1
         blank = False
         if c == 38:
-            p, at = _reference(data, p, out, at)
+            p, at = _reference(data, p, entities, out, at)
             if out[at - 1] == 32:
                 at -= 1
                 blank = True

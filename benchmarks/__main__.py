@@ -9,13 +9,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import charset, clean, rules, signatures, soak, urls
+from benchmarks import charset, clean, extract, rules, signatures, soak, urls
 from benchmarks.harness import ROOT
 
 Case = Callable[[Path, int, int], dict[str, Any]]
 CASES: dict[str, tuple[str, Case]] = {
     "charset": (charset.__doc__ or "", charset.run),
     "clean": ((clean.__doc__ or "").partition("\n")[0], clean.run),
+    "extract": ((extract.__doc__ or "").partition("\n")[0], extract.run),
     "rules": ((rules.__doc__ or "").partition("\n")[0], rules.run),
     "signatures": (signatures.__doc__ or "", signatures.run),
     "urls": (urls.__doc__ or "", urls.run),

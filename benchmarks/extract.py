@@ -39,7 +39,7 @@ def run(data: Path, rounds: int, documents: int) -> dict[str, Any]:
     for _ in range(rounds):
         for name, engine in engines.items():
             seconds[name].append(timed(lambda engine=engine: [engine(p) for p in pages])())  # type: ignore[misc]
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"engine": name, "ms": round(median(spent) / len(pages) * 1e3, 2), **article_scores(texts[name], gold)}
         for name, spent in seconds.items()
     ]

@@ -36,6 +36,7 @@ from corpusmill.storage import Folder, digest
 
 STAGE = "clean"
 _SAMPLE_ONE_IN = 16
+_FIRST_OF_EACH = 5
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ def clean_part(task: CleanTask) -> dict[str, Any]:
     name = part_name(task.part)
     flow = DocumentFlow(task.recipe.clean)
     tally = Tally()
-    counts = PartCounts()
+    counts, seen = PartCounts(), Counter[str]()
     with ExitStack() as stack:
         source = stack.enter_context(open_source(task.input, task.recipe.ingest, tally))
         documents = stack.enter_context(task.run.writing(f"documents/{name}.parquet"))
@@ -109,7 +110,7 @@ def clean_part(task: CleanTask) -> dict[str, Any]:
                 kept, gone = split(batch)
                 counts.add(kept, gone)
                 kept_rows.write(kept)
-                dropped_rows.write(with_columns(gone, {"text": kept_texts(gone, task.recipe.clean.dropped_text)}))
+                dropped_rows.write(with_columns(gone, {"text": kept_texts(gone, task.recipe.clean.dropped_text, seen)}))
         read = source.finish()
     summary = counts.summary(tally, flow)
     check_first_identity(summary, task.input)
@@ -129,15 +130,21 @@ def split(batch: pa.RecordBatch) -> tuple[pa.RecordBatch, pa.RecordBatch]:
     return batch.filter(kept), batch.filter(pc.invert(kept))
 
 
-def kept_texts(gone: pa.RecordBatch, policy: str) -> pa.Array:
-    """Texts of dropped rows as the recipe says. The sample is drawn by id, so that it is the same in every run."""
+def kept_texts(gone: pa.RecordBatch, policy: str, seen: Counter[str] | None = None) -> pa.Array:
+    """Texts of dropped rows as the recipe says. The sample is drawn by id, so that it is the same in every run.
+
+    `seen` counts the texts of each reason so far: the first few of each are in the sample, however rare it is.
+    """
     texts = gone.column("text")
     if policy == "all":
         return texts
     chosen = np.zeros(gone.num_rows, bool)
     if policy == "sample":
-        ids = gone.column("id").to_pylist()
-        chosen[:] = [xxhash.xxh3_64_intdigest(i) % _SAMPLE_ONE_IN == 0 for i in ids]
+        seen = Counter() if seen is None else seen
+        rows = zip(gone.column("id").to_pylist(), gone.column("drop_reason").to_pylist(), strict=True)
+        for i, (key, reason) in enumerate(rows):
+            seen[reason] += texts[i].is_valid
+            chosen[i] = seen[reason] <= _FIRST_OF_EACH or xxhash.xxh3_64_intdigest(key) % _SAMPLE_ONE_IN == 0
     return pc.if_else(pa.array(chosen), texts, pa.scalar(None, pa.large_string()))
 
 
@@ -184,6 +191,8 @@ class PartCounts:
             "text_bytes": self.text_bytes,
             "languages": dict(self.languages),
             "edited": dict(flow.edited),
+            "cut_by_crawler": dict(tally.cut_by_crawler),
+            "extracted_again": dict(Counter(flow.extractor.retried)),
             "edits": dict(sorted(flow.edits.items())),
         }
 

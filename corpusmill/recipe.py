@@ -118,7 +118,7 @@ class Component(BaseModel):
 
 class Clean(Section):
     dropped_text: Literal["none", "sample", "all"] = "sample"
-    """Whether the text of dropped pages is kept for reading: no, for about one in sixteen, or for all."""
+    """Whether the text of dropped pages is kept for reading: no, one in sixteen and the first of each reason, all."""
     url: Url = Url()
     extract: Extract = Extract()
     language: Language = Language()

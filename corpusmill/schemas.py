@@ -114,7 +114,7 @@ _WHERE_FROM = [
     ("host", pa.string()),
     ("warc_file", pa.string()),  # as the input was named
     ("warc_offset", pa.int64()),  # of the record's member, in bytes
-    ("offset_kind", pa.string()),  # member | uncompressed (whole-file gzip has no members to seek to) | line | row
+    ("offset_kind", pa.string()),  # member | member+N (N bytes into a shared one) | uncompressed | line | row
     ("warc_length", pa.int64()),  # bytes from this record's start to the next one's
     ("payload_digest", pa.string()),
     ("fetched_at", pa.timestamp("us", tz="UTC")),

@@ -24,7 +24,7 @@ REASONS: dict[str, Reason] = {
         "The server sent a redirect or an error, so there is no page in the record. The detail is the status.",
     ),
     "not_html": Reason(
-        "read", "Not HTML", "A picture, a PDF, JSON or another kind of file. The detail is its content type."
+        "read", "Not HTML or text", "A picture, a PDF, JSON or another kind of file. The detail is its content type."
     ),
     "not_http": Reason("read", "Not HTTP", "A response without HTTP headers, such as a DNS answer."),
     "empty_body": Reason("read", "Empty page", "The server answered 200 and sent nothing."),
@@ -36,7 +36,8 @@ REASONS: dict[str, Reason] = {
     "truncated_record": Reason(
         "read",
         "Cut off",
-        "The record ends before the length it announces: the crawl or the copy of the file was interrupted.",
+        "The record ends before the length it announces, or is one segment of several: the crawl or the copy of the "
+        "file was interrupted.",
     ),
     "damaged_record": Reason("read", "Damaged record", "The record or its compression cannot be parsed."),
     "undecodable_body": Reason(
@@ -96,6 +97,58 @@ REASONS: dict[str, Reason] = {
         "Hardly any of the, be, to, of, and, that, have, with: keyword lists, headlines, another language.",
     ),
 }
+
+_MORE = {
+    "read": {
+        "not_json": ("Not JSON", "The line is no JSON object. The detail says where."),
+        "blank_line": ("Blank line", "A line of a JSON lines file with nothing in it."),
+        "text_not_a_string": ("Text of another type", "The text column holds no string here. The detail is its type."),
+        "range_without_record": ("No record in the range", "The index points to bytes that are no WARC record."),
+        "bad_index_row": ("Broken index row", "A row of the index lacks a file, an offset or a length."),
+        "repeated_row": ("Row given twice", "The index names this record a second time."),
+    },
+    "screen": {
+        "banned_url": ("Banned address", "The address, or one it lies under, is on a block list."),
+        "soft_words": ("Several suspicious words", "More soft words in the address than the recipe allows."),
+        "banned_subword": ("Banned part of a word", "The address holds a sequence of letters on the recipe's list."),
+    },
+    "extract": {
+        "extraction_hung": ("Extraction never ended", "Killed for taking too long, or it crashed; tried twice."),
+        "edited_away": ("Nothing left after editing", "The editors removed every line. The detail is the last editor."),
+        "too_many_words_removed": ("Mostly boilerplate", "Line rules removed more of the page than the recipe allows."),
+        "personal_data": ("Personal data", "The page holds personal data, and the recipe drops such pages."),
+    },
+    "judge": {
+        "empty": ("Empty text", "There is nothing to judge."),
+        "duplicate_paragraphs": ("Repeated paragraphs", "Too many paragraphs stand in the text more than once."),
+        "duplicate_paragraph_chars": ("Repeated paragraphs, by length", "Too much of the text is such paragraphs."),
+        "duplicate_lines": ("Repeated lines", "Too many lines stand in the text more than once: menus, tables."),
+        "duplicate_line_chars": ("Repeated lines, by length", "Too much of the text is lines that stand in it before."),
+        **{
+            f"top_{n}_gram": (f"One phrase of {n} words", f"The most frequent {n} words in a row make up too much.")
+            for n in (2, 3, 4)
+        },
+        **{
+            f"duplicate_{n}_grams": (
+                f"Repeated phrases of {n} words",
+                f"Runs of {n} words that stand in the text before make up too much.",
+            )
+            for n in range(5, 11)
+        },
+        "lorem_ipsum": ("Lorem ipsum", "A page that was never filled in."),
+        "curly_bracket": ("Curly bracket", "C4 takes a { for code."),
+        "too_few_sentences": ("Too few sentences", "Fewer sentences than prose has: captions, stubs, lists."),
+        "too_few_closed_lines": ("Lines without an end", "Few lines end in a full stop: menus, lists, tables, poems."),
+        "too_many_short_lines": ("Mostly short lines", "Lines of at most thirty characters: menus, listings, tables."),
+        "too_many_newlines": ("Too many lines", "Line ends for too many of the words: listings."),
+        "contaminated": ("In an evaluation set", "Shares a run of words with a test. The detail names set and item."),
+    },
+}
+REASONS |= {
+    reason: Reason(step, *texts)
+    for step, reasons in _MORE.items()
+    for reason, texts in reasons.items()
+}  # fmt: skip
 
 
 def explain(reason: str, stage: str | None = None) -> Reason:

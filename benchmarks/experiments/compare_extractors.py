@@ -14,10 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.experiments.train_block_model import Labelled, _resiliparse, article_pages, f1, grams, score
+from benchmarks.experiments.train_block_model import Labelled, article_pages, f1, grams, score
 from corpusmill.clean.block_extractor import assemble, block_model, choose, main_text, probabilities
 from corpusmill.clean.block_features import features
 from corpusmill.clean.html_scan import scan
+from corpusmill.clean.main_text import resiliparse_text
 from corpusmill.clean.trafilatura_engine import trafilatura_text
 
 SHARES = (0, 0.1, 0.2, 0.3, 0.5, 0.7, 1)
@@ -30,7 +31,7 @@ def main() -> None:
     html = [p.page.decode() for p in pages]
     texts = {
         "blocks": [main_text(h) for h in html],
-        "resiliparse": [_resiliparse(h) for h in html],
+        "resiliparse": [resiliparse_text(h) for h in html],
         "trafilatura": [trafilatura_text(h) or "" for h in html],
     }
     for engine, found in texts.items():
@@ -69,7 +70,7 @@ def _times(pages: Sequence[Labelled], html: Sequence[str]) -> None:
         "choice": (choose, [(q, m[:, 0]) for q, m in zip(likely, matrices, strict=True)]),
         "assembly": (assemble, list(zip(scans, kept, strict=True))),
         "blocks, all": (main_text, [(h,) for h in html]),
-        "resiliparse, parse and main text": (_resiliparse, [(h,) for h in html]),
+        "resiliparse, parse and main text": (resiliparse_text, [(h,) for h in html]),
         "trafilatura fast": (trafilatura_text, [(h,) for h in html]),
     }
     print(f"CPU milliseconds a page, best of 3; {mean(len(p.page) for p in pages) / 1000:.0f} kB and "

@@ -127,12 +127,19 @@ def test_parts_have_the_published_columns_and_the_record_their_checksums(cleaned
 
 def test_the_dropped_texts_are_kept_as_the_recipe_says():
     ids = [f"id-{i}" for i in range(1600)]
-    rows = pa.record_batch([pa.array(ids), pa.array(ids, pa.large_string())], names=["id", "text"])
+    reasons = ["rare" if i == 777 else "common" for i in range(1600)]
+    rows = pa.record_batch(
+        [pa.array(ids), pa.array(ids, pa.large_string()), pa.array(reasons)], names=["id", "text", "drop_reason"]
+    )
     assert kept_texts(rows, "all").null_count == 0
     assert kept_texts(rows, "none").null_count == 1600
     sampled = kept_texts(rows, "sample")
     assert 60 < 1600 - sampled.null_count < 150
-    assert kept_texts(rows.slice(800), "sample").to_pylist() == sampled.to_pylist()[800:]
+    assert sampled[777].as_py() == "id-777", "the first texts of each reason are kept, however rare it is"
+    assert [t.as_py() for t in sampled[:5]] == ids[:5]
+    seen: Counter[str] = Counter()
+    parts = [kept_texts(rows.slice(i, 400), "sample", seen).to_pylist() for i in range(0, 1600, 400)]
+    assert [t for part in parts for t in part] == sampled.to_pylist(), "the batch size decides nothing"
 
 
 def test_the_screen_loses_no_english_article_of_the_sample(

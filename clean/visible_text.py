@@ -71,7 +71,13 @@ def _tags() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """An open-addressed table of tag names: their hashes, what each does to text, whether it must be closed."""
     kinds = {
         name: kind
-        for listed, kind in ((_BREAKING, _BREAKS), (_RAW, _IS_RAW), (_HIDDEN, _IS_HIDDEN), ("a", _LINK), (_VOID, _OTHER))
+        for listed, kind in (
+            (_BREAKING, _BREAKS),
+            (_RAW, _IS_RAW),
+            (_HIDDEN, _IS_HIDDEN),
+            ("a", _LINK),
+            (_VOID, _OTHER),
+        )
         for name in listed.split()
     }
     names, values = _table(512, kinds)

@@ -349,6 +349,8 @@ def scan(data, tags, entities, out, blocks):  # type: ignore[no-untyped-def]
             p, at = _reference(data, p, entities, out, at)
             if out[at - 1] == 32:
                 at -= 1
+                if at > start and out[at - 1] == 32:  # the blank that was there before
+                    at -= 1
                 blank = True
         else:
             out[at] = c

@@ -55,7 +55,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     lines = []
     for i in range(900):
         label = draw.choice([0, 0, 0, 1, 1, 2, 3, 4, 5, 6])
-        words = draw.choices(WORDS[label : label + 6], k=9) + [f"n{i % 300}", "ab" * draw.randint(1, 30)]
+        words = [*draw.choices(WORDS[label : label + 6], k=9), f"n{i % 300}", "ab" * draw.randint(1, 30)]
         lines.append(f"__label__{'äbcdefg'[label]} {' '.join(w for w in words if w != '</s>')}")
     (folder / "train.txt").write_text("\n".join([*lines, f"__label__b {'long' * 3000}"]), encoding="utf-8")
     many = [f"__label__l{i % 300} word{i % 300} {draw.choice(WORDS[:-1])}" for i in range(1500)]
@@ -116,7 +116,9 @@ TOKENS = st.lists(
     st.one_of(
         st.sampled_from([*WORDS, "__label__b", "__label__ä", "__label__nothing", "__label__", "n7", "ab" * 17]),
         UNICODE,
-        st.sampled_from(["\0", "\n", "\t", "\v\f", "\r\n", "\x1c", "\x85", "\u2028", "\ufeff", "</s>", "<", ">", "w" * 5000]),
+        st.sampled_from(
+            ["\0", "\n", "\t", "\v\f", "\r\n", "\x1c", "\x85", "\u2028", "\ufeff", "</s>", "<", ">", "w" * 5000]
+        ),
     ),
     max_size=12,
 )

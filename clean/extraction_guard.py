@@ -2,7 +2,7 @@
 
 Work is bounded by counting (bytes, tags, depth), so the clock here is never reached by a page that is only large. The
 child is forked, which takes milliseconds; it is made anew after some thousand pages, so that what a parser's memory
-loses is given back; it ends with its parent, whose end of the pipe closes.
+loses is given back. It ends with its parent: its pipe closes, and if it hangs just then, an alarm of its own ends it.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from typing import NamedTuple
 _PAGES_PER_CHILD = 20_000
 _LENGTH = struct.Struct("<q")
 _CHUNK = 1 << 20
+_ALARM_AFTER = 2.0
+"""How many times the parent's limit a child without a parent lives."""
 
 
 class Outcome(NamedTuple):
@@ -50,8 +52,12 @@ class Guard:
         """The engine's answer; an outcome that says `hung` where there was none in time."""
         if self._child is None or self._child.pages >= self.pages_per_child or self._child.owner != os.getpid():
             self.close()
-            self._child = _Child(self.engine)
-        answer = self._child.ask(html.encode("utf-8", "surrogatepass"), self.seconds)
+            self._child = _Child(self.engine, self.seconds)
+        try:
+            answer = self._child.ask(html.encode("utf-8", "surrogatepass"), self.seconds)
+        except BaseException:  # Ctrl-C, say: an answer that comes later must not be taken for the next page's
+            self.close()
+            raise
         if isinstance(answer, Outcome):
             self.close()
             return answer
@@ -67,17 +73,22 @@ class Guard:
 class _Child:
     """A forked process that reads pages and writes texts, each with its length before it."""
 
-    def __init__(self, engine: Callable[[str], tuple[str | None, str]]) -> None:
+    def __init__(self, engine: Callable[[str], tuple[str | None, str]], seconds: float) -> None:
         self.owner, self.pages = os.getpid(), 0
+        _warm(engine)  # what is imported before the fork is imported once
         theirs_in, self._to = os.pipe()
         self._from, theirs_out = os.pipe()
-        _warm(engine)  # what is imported before the fork is imported once
-        self.pid = os.fork()
+        try:
+            self.pid = os.fork()
+        except OSError:
+            for handle in (theirs_in, self._to, self._from, theirs_out):
+                os.close(handle)
+            raise
         if self.pid == 0:
             try:
                 os.close(self._to)
                 os.close(self._from)
-                _serve(engine, theirs_in, theirs_out)
+                _serve(engine, theirs_in, theirs_out, seconds)
             finally:
                 os._exit(0)
         os.close(theirs_in)
@@ -95,7 +106,7 @@ class _Child:
         except TimeoutError:
             return Outcome(error=f"no answer within {seconds:g} s", hung=True)
         except (EOFError, OSError) as e:
-            return Outcome(error=f"the extracting process died: {e or 'no answer'}", hung=True)
+            return Outcome(error=f"the extracting process died: {str(e) or 'no answer'}", hung=True)
 
     def end(self) -> None:
         self._finalizer()
@@ -103,17 +114,13 @@ class _Child:
     def _write(self, data: bytes, clock: _Clock) -> None:
         view = memoryview(data)
         while view:
-            _, ready, _ = select.select([], [self._to], [], clock.left())
-            if not ready:
-                raise TimeoutError
+            _wait(self._to, select.POLLOUT, clock)
             view = view[os.write(self._to, view[:_CHUNK]) :]
 
     def _read(self, size: int, clock: _Clock) -> bytes:
         data = bytearray()
         while len(data) < size:
-            ready, _, _ = select.select([self._from], [], [], clock.left())
-            if not ready:
-                raise TimeoutError
+            _wait(self._from, select.POLLIN, clock)
             chunk = os.read(self._from, size - len(data))
             if not chunk:
                 raise EOFError
@@ -129,17 +136,28 @@ class _Clock:
         return max(self._end - time.monotonic(), 0.0)
 
 
-def _serve(engine: Callable[[str], tuple[str | None, str]], source: int, target: int) -> None:
+def _wait(handle: int, event: int, clock: _Clock) -> None:
+    """Until a pipe can be read or written, or is closed. poll: select() takes no handle above 1,023."""
+    waiting = select.poll()
+    waiting.register(handle, event)
+    if not waiting.poll(clock.left() * 1000):
+        raise TimeoutError
+
+
+def _serve(engine: Callable[[str], tuple[str | None, str]], source: int, target: int, seconds: float) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)  # whose action is the end, in whatever library it comes
     reader, writer = os.fdopen(source, "rb"), os.fdopen(target, "wb")
     while len(head := reader.read(_LENGTH.size)) == _LENGTH.size:
         html = reader.read(_LENGTH.unpack(head)[0]).decode("utf-8", "surrogatepass")
+        signal.setitimer(signal.ITIMER_REAL, seconds * _ALARM_AFTER)
         try:
             text, name = engine(html)
             outcome = Outcome(text.encode("utf-8", "replace").decode() if text else None, name)
         except Exception as e:  # one page's trouble is one row's reason
             outcome = Outcome(error=f"{type(e).__name__}: {e}".encode("utf-8", "replace").decode())
+        signal.setitimer(signal.ITIMER_REAL, 0)
         answer = pickle.dumps(tuple(outcome))
         writer.write(_LENGTH.pack(len(answer)) + answer)
         writer.flush()

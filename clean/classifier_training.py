@@ -24,7 +24,7 @@ import numpy as np
 import xxhash
 from pydantic import ConfigDict, Field
 
-from corpusmill.clean.scorers.fasttext_scorer import LABEL_PREFIX, load_classifier, one_line, probability
+from corpusmill.clean.scorers.fasttext_scorer import LABEL_PREFIX, label_probabilities, load_classifier, one_line
 from corpusmill.clean.text_files import field_texts, read_rows
 from corpusmill.errors import InputError
 from corpusmill.storage import sha256_of
@@ -105,8 +105,7 @@ def threshold_for_share(scores: Sequence[float] | np.ndarray, share: float) -> t
 
 def score_texts(model: str | Path, texts: Iterable[str], label: str = POSITIVE) -> np.ndarray:
     """float64 [texts]: the probability of `label`."""
-    loaded = load_classifier(str(model), label)
-    return np.array([probability(loaded, text, label) for text in texts], np.float64)
+    return label_probabilities(load_classifier(str(model), label), texts, label)
 
 
 def labelled(paths: Iterable[str], label: str, field: str = "text") -> Iterator[tuple[str, str]]:

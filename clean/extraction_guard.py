@@ -2,7 +2,7 @@
 
 Work is bounded by counting (bytes, tags, depth), so the clock here is never reached by a page that is only large. The
 child is forked, which takes milliseconds; it is made anew after some thousand pages, so that what a parser's memory
-loses is given back; it ends with its parent, whose end of the pipe closes.
+loses is given back. It ends with its parent: its pipe closes, and if it hangs just then, an alarm of its own ends it.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from typing import NamedTuple
 _PAGES_PER_CHILD = 20_000
 _LENGTH = struct.Struct("<q")
 _CHUNK = 1 << 20
+_ALARM_AFTER = 2.0
+"""How many times the parent's limit a child without a parent lives."""
 
 
 class Outcome(NamedTuple):
@@ -55,7 +57,12 @@ class Guard:
     def __reduce__(self) -> tuple[object, ...]:
         return Guard, (self.engine, self.seconds, self.pages_per_child)
 
-    def run(self, pages: Sequence[str]) -> list[Outcome]:
+    def run(self, page: str) -> Outcome:
+        """One page; as `run_all`, which is for work."""
+        (outcome,) = self.run_all([page])
+        return outcome
+
+    def run_all(self, pages: Sequence[str]) -> list[Outcome]:
         """The engine's answer to each page; an outcome that says `hung` where there was none in time.
 
         All are sent ahead, so that neither process waits for the other between two pages.
@@ -63,7 +70,11 @@ class Guard:
         sent = [page.encode("utf-8", "surrogatepass") for page in pages]
         outcomes: list[Outcome] = []
         while len(outcomes) < len(sent):
-            answers, trouble = self._living().ask(sent[len(outcomes) :], self.seconds)
+            try:
+                answers, trouble = self._living().ask(sent[len(outcomes) :], self.seconds)
+            except BaseException:  # Ctrl-C, say: an answer that comes later must not be taken for another page's
+                self.close()
+                raise
             outcomes += [Outcome(*pickle.loads(answer)) for answer in answers]  # noqa: S301  our own child's
             if trouble is not None:
                 outcomes.append(Outcome(error=trouble, hung=True))
@@ -73,7 +84,7 @@ class Guard:
     def _living(self) -> _Child:
         if self._child is None or self._child.pages >= self.pages_per_child or self._child.owner != os.getpid():
             self.close()
-            self._child = _Child(self.engine)
+            self._child = _Child(self.engine, self.seconds)
         return self._child
 
     def close(self) -> None:
@@ -85,17 +96,22 @@ class Guard:
 class _Child:
     """A forked process that reads pages and writes texts, each with its length before it."""
 
-    def __init__(self, engine: Callable[[str], tuple[str | None, str]]) -> None:
+    def __init__(self, engine: Callable[[str], tuple[str | None, str]], seconds: float) -> None:
         self.owner, self.pages = os.getpid(), 0
+        _warm(engine)  # what is imported before the fork is imported once
         theirs_in, self._to = os.pipe()
         self._from, theirs_out = os.pipe()
-        _warm(engine)  # what is imported before the fork is imported once
-        self.pid = os.fork()
+        try:
+            self.pid = os.fork()
+        except OSError:
+            for handle in (theirs_in, self._to, self._from, theirs_out):
+                os.close(handle)
+            raise
         if self.pid == 0:
             try:
                 os.close(self._to)
                 os.close(self._from)
-                _serve(engine, theirs_in, theirs_out)
+                _serve(engine, theirs_in, theirs_out, seconds)
             finally:
                 os._exit(0)
         os.close(theirs_in)
@@ -113,7 +129,7 @@ class _Child:
         try:
             while len(answers) < len(pages):
                 left = max(deadline - time.monotonic(), 0.0)
-                readable, writable, _ = select.select([self._from], [self._to] if unsent else [], [], left)
+                readable, writable = self._wait(bool(unsent), left)
                 if not readable and not writable:
                     return answers, f"no answer within {seconds:g} s"
                 if writable:
@@ -121,13 +137,22 @@ class _Child:
                 if readable:
                     chunk = os.read(self._from, _CHUNK)
                     if not chunk:
-                        return answers, "the extracting process died"
+                        return answers, "the extracting process died: no answer"
                     received += chunk
                     if _take(received, answers):
                         deadline = time.monotonic() + seconds
         except OSError as e:
             return answers, f"the extracting process died: {e.strerror}"
         return answers, None
+
+    def _wait(self, to_send: bool, seconds: float) -> tuple[bool, bool]:
+        """Whether there is something to read, and room to write. poll: select() takes no handle above 1,023."""
+        waiting = select.poll()
+        waiting.register(self._from, select.POLLIN)
+        if to_send:
+            waiting.register(self._to, select.POLLOUT)
+        ready = {handle for handle, _ in waiting.poll(seconds * 1000)}
+        return self._from in ready, self._to in ready
 
     def _send(self, unsent: list[memoryview]) -> None:
         part = unsent.pop()
@@ -155,13 +180,17 @@ def _take(received: bytearray, answers: list[bytes]) -> bool:
     return len(answers) > before
 
 
-def _serve(engine: Callable[[str], tuple[str | None, str]], source: int, target: int) -> None:
+def _serve(engine: Callable[[str], tuple[str | None, str]], source: int, target: int, seconds: float) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)  # whose action is the end, in whatever library it comes
     reader, writer = os.fdopen(source, "rb"), os.fdopen(target, "wb")
     while len(head := reader.read(_LENGTH.size)) == _LENGTH.size:
         html = reader.read(_LENGTH.unpack(head)[0]).decode("utf-8", "surrogatepass")
-        answer = pickle.dumps(tuple(answered(engine, html)))
+        signal.setitimer(signal.ITIMER_REAL, seconds * _ALARM_AFTER)
+        outcome = answered(engine, html)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        answer = pickle.dumps(tuple(outcome))
         writer.write(_LENGTH.pack(len(answer)) + answer)
         writer.flush()
 

@@ -1,8 +1,8 @@
 """fastText's prediction (Joulin et al. 2016) in a numba kernel: the same labels, in a quarter of the time.
 
 The C++ library spends its time finding n-grams in a hash map and rows in a quantised matrix. Here the n-grams are
-found through a bit set that fits the second-level cache, and the matrix lies open in memory. Reads models that
-fastText 0.9 writes (version 12), quantised or not, with softmax or hierarchical softmax.
+found through a bit set that fits the second-level cache, and the matrix lies open in memory. Reads supervised models
+that fastText 0.9 writes (version 12), quantised or not, of all four losses.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ from corpusmill.errors import InputError
 
 _MAGIC = 793712314
 _VERSION = 12
-_HIERARCHICAL, _SOFTMAX = 1, 3
+_HIERARCHICAL, _NEGATIVE, _SOFTMAX, _ONE_VS_ALL = 1, 2, 3, 4
+_SUPERVISED = 3
+_MAX_BUCKETS = 1 << 28
 _LABEL = b"__label__"
 _ARGS = ("dim", "ws", "epoch", "min_count", "neg", "word_ngrams", "loss", "model", "bucket", "minn", "maxn", "update")
 
@@ -43,9 +45,9 @@ class FastTextModel:
     buckets: tuple[np.ndarray, np.ndarray]
     """Bit set of kept buckets (uint8) and the row of each (int32 [bucket])."""
     tree: np.ndarray
-    """int32 [nodes, 2]: left and right child, -1 at leaves; empty under softmax."""
+    """int32 [nodes, 2]: left and right child, -1 at leaves; empty but under hierarchical softmax."""
     numbers: np.ndarray
-    """int64: minn, maxn, bucket, word_ngrams, hierarchical"""
+    """int64: minn, maxn, bucket, word_ngrams, loss"""
 
     def predict(self, texts: pa.Array, max_bytes: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """(index of the best label or -1, its probability) of each text, int32 [n] and float32 [n].
@@ -55,7 +57,7 @@ class FastTextModel:
         """
         offsets, data = text_buffers(texts)
         probabilities = self.probabilities(offsets, data, max_bytes)
-        best = probabilities.argmax(axis=1)
+        best = probabilities.shape[1] - 1 - probabilities[:, ::-1].argmax(axis=1)  # of equals fastText takes the last
         scores = probabilities[np.arange(len(best)), best]
         return np.where(scores > 0, best, -1).astype(np.int32), np.minimum(scores, np.float32(1))
 
@@ -79,18 +81,18 @@ def load_fasttext(path: str) -> FastTextModel:
         raw = f.read()
     try:
         return _parse(io.BytesIO(raw), path)
-    except (struct.error, ValueError, IndexError) as e:
-        raise InputError(f"{path} cannot be read as a fastText model: {e}") from e
+    except (struct.error, ValueError, IndexError, OverflowError, MemoryError) as e:
+        raise InputError(f"{path} cannot be read as a fastText model, it is damaged or cut off: {e}") from e
 
 
 def _parse(f: io.BytesIO, path: str) -> FastTextModel:
     magic, version = struct.unpack("<ii", f.read(8))
     if magic != _MAGIC or version != _VERSION:
-        raise InputError(f"{path} is not a fastText model of version {_VERSION}")
+        raise InputError(f"{path} is not a fastText model of version {_VERSION}: give a .bin or .ftz of fastText 0.9")
     args = dict(zip(_ARGS, struct.unpack("<12i", f.read(48)), strict=True))
     f.read(8)  # the sampling threshold of training
-    if args["model"] != 3 or args["loss"] not in (_HIERARCHICAL, _SOFTMAX):
-        raise InputError(f"{path}: expected a supervised model with softmax or hierarchical softmax")
+    if args["model"] != _SUPERVISED:
+        raise InputError(f"{path} is a fastText model of word vectors, not a classifier: train one with labels")
     size, num_words, num_labels, _tokens, pruned = struct.unpack("<iiiqq", f.read(28))
     names, counts = _entries(f, size)
     kept = np.frombuffer(f.read(8 * max(pruned, 0)), np.int32).reshape(-1, 2)
@@ -99,16 +101,16 @@ def _parse(f: io.BytesIO, path: str) -> FastTextModel:
     quantised_output = f.read(1) != b"\0"
     outputs = _quantised(f) if quantised and quantised_output else _dense(f)
     words, labels = names[:num_words], names[num_words:]
-    bucket_rows = _bucket_rows(args["bucket"], num_words, kept, pruned)
+    bucket_rows = _bucket_rows(args["bucket"], num_words, kept, pruned, rows.shape[0])
+    _check(args, rows, outputs, num_words, len(labels), num_labels, bucket_rows)
     bits = np.packbits(bucket_rows >= 0, bitorder="little") if len(bucket_rows) else np.zeros(1, np.uint8)
     numbers = np.array(
-        [args["minn"], args["maxn"], max(args["bucket"], 1), args["word_ngrams"], args["loss"] == _HIERARCHICAL],
-        np.int64,
+        [args["minn"], args["maxn"], max(args["bucket"], 1), args["word_ngrams"], args["loss"]], np.int64
     )
     table, offsets, data = _word_table(words)
     tree = _huffman(counts[num_words:]) if args["loss"] == _HIERARCHICAL else np.zeros((0, 2), np.int32)
     return FastTextModel(
-        labels=tuple(n.decode("utf-8", "replace").removeprefix(_LABEL.decode()) for n in labels[:num_labels]),
+        labels=tuple(n.decode("utf-8", "replace").removeprefix(_LABEL.decode()) for n in labels),
         rows=rows,
         outputs=outputs,
         words=(table, offsets, data),
@@ -117,6 +119,29 @@ def _parse(f: io.BytesIO, path: str) -> FastTextModel:
         tree=tree,
         numbers=numbers,
     )
+
+
+def _check(
+    args: dict[str, int],
+    rows: np.ndarray,
+    outputs: np.ndarray,
+    num_words: int,
+    found_labels: int,
+    num_labels: int,
+    bucket_rows: np.ndarray,
+) -> None:
+    """The kernel trusts these: a file that does not hold to them is damaged."""
+    needed = max(num_words, int(bucket_rows.max(initial=-1)) + 1)
+    if rows.shape[0] < needed or rows.shape[1] != args["dim"]:
+        raise ValueError(f"its matrix is {rows.shape}, expected {needed} rows of {args['dim']}")
+    if found_labels != num_labels or outputs.shape != (num_labels, args["dim"]):
+        raise ValueError(f"it has {found_labels} labels and outputs {outputs.shape}, expected {num_labels} of each")
+    if not 0 <= args["minn"] <= 1 << 10 or not 0 <= args["maxn"] <= 1 << 10 or args["word_ngrams"] > 1 << 10:
+        raise ValueError("its n-grams are of absurd lengths")
+    if args["loss"] not in (_HIERARCHICAL, _NEGATIVE, _SOFTMAX, _ONE_VS_ALL):
+        raise ValueError(f"its loss, number {args['loss']}, is unknown")
+    if len(bucket_rows) == 0 and (args["maxn"] > 0 or args["word_ngrams"] > 1):
+        raise ValueError("it has n-grams, but no buckets for them")
 
 
 def _entries(f: io.BytesIO, size: int) -> tuple[list[bytes], list[int]]:
@@ -133,7 +158,10 @@ def _entries(f: io.BytesIO, size: int) -> tuple[list[bytes], list[int]]:
 
 def _dense(f: io.BytesIO) -> np.ndarray:
     m, n = struct.unpack("<qq", f.read(16))
-    return np.frombuffer(f.read(4 * m * n), np.float32).reshape(m, n).copy()
+    matrix = np.empty((m, n), np.float32)
+    if f.readinto(memoryview(matrix).cast("B")) != matrix.nbytes:
+        raise ValueError(f"its matrix of {m} rows of {n} ends early")
+    return matrix
 
 
 def _quantised(f: io.BytesIO) -> np.ndarray:
@@ -146,7 +174,8 @@ def _quantised(f: io.BytesIO) -> np.ndarray:
     if with_norms:
         norm_codes = np.frombuffer(f.read(m), np.uint8)
         opened = opened * _centroids(f)[0][norm_codes]
-    assert opened.shape == (m, n), "a quantised matrix of another shape than it says"
+    if opened.shape != (m, n):
+        raise ValueError(f"its quantised matrix is {opened.shape}, expected {(m, n)}")
     return np.ascontiguousarray(opened, np.float32)
 
 
@@ -158,7 +187,9 @@ def _centroids(f: io.BytesIO) -> list[np.ndarray]:
     return [flat[s : s + 256 * w].reshape(256, w) for s, w in zip(starts, widths, strict=False)]
 
 
-def _bucket_rows(bucket: int, num_words: int, kept: np.ndarray, pruned: int) -> np.ndarray:
+def _bucket_rows(bucket: int, num_words: int, kept: np.ndarray, pruned: int, num_rows: int) -> np.ndarray:
+    if not 0 <= bucket <= (num_rows if pruned < 0 else _MAX_BUCKETS):
+        raise ValueError(f"it has {bucket} buckets of n-grams, and a matrix of {num_rows} rows")
     if pruned < 0:  # never pruned: every bucket has its row
         return np.arange(num_words, num_words + bucket, dtype=np.int32)
     rows = np.full(bucket, -1, np.int32)
@@ -179,7 +210,8 @@ def _subwords(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Rows of each known word: its own, then those of its n-grams. The end of a line is a word without n-grams."""
     rows: list[np.ndarray] = []
-    room, framed = np.zeros(1 << 16, np.int32), np.zeros(1 << 12, np.uint8)
+    longest = int(np.diff(offsets).max(initial=0)) + 2
+    room, framed = np.zeros(longest * max(int(numbers[1]), 1) + 2, np.int32), np.zeros(longest, np.uint8)
     for i in range(len(offsets) - 1):
         word = data[offsets[i] : offsets[i + 1]]
         room[0] = i
@@ -311,9 +343,10 @@ def score_texts(  # type: ignore[no-untyped-def]
             first = p
             while p < end and not (data[p] == 32 or (9 <= data[p] <= 13) or data[p] == 0):
                 p += 1
-            last_word = first == p
+            # a word </s> ends the line as its end does, for which fastText reads that word, too
+            last_word = first == p or _is_end(data, first, p)
             count = 0
-            if last_word:  # the line is over: fastText reads a word for that, too
+            if last_word:
                 source, first, stop = end_of_line, 0, 4
             else:
                 source, stop = data, p
@@ -361,8 +394,21 @@ def score_texts(  # type: ignore[no-untyped-def]
             hidden[k] *= share
         if numbers[4] == 1:
             _descend(hidden, outputs, tree, out[d])
-        else:
+        elif numbers[4] == 3:
             _softmax(hidden, outputs, out[d])
+        else:
+            _each_alone(hidden, outputs, out[d])
+
+
+@njit(cache=True, nogil=True)
+def _is_end(data, start, end):  # type: ignore[no-untyped-def]
+    return (
+        end - start == 4
+        and data[start] == 60
+        and data[start + 1] == 47
+        and data[start + 2] == 115
+        and data[start + 3] == 62
+    )
 
 
 @njit(cache=True, nogil=True)
@@ -377,33 +423,56 @@ def _is_label(data, start, end):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
+def _dot(outputs, i, hidden):  # type: ignore[no-untyped-def]
+    s = np.float32(0)
+    for k in range(hidden.shape[0]):
+        s += outputs[i, k] * hidden[k]
+    return s
+
+
+@njit(cache=True, nogil=True)
+def _log(x):  # type: ignore[no-untyped-def]
+    """fastText's std_log: in float64, stored as float32. Answers are exp of this, so a little above probabilities."""
+    return np.float32(np.log(np.float64(x) + 1e-5))
+
+
+@njit(cache=True, nogil=True)
 def _softmax(hidden, outputs, out):  # type: ignore[no-untyped-def]
-    largest = np.float32(-1e30)
+    largest = np.float32(-np.inf)
     for i in range(outputs.shape[0]):
-        s = np.float32(0)
-        for k in range(hidden.shape[0]):
-            s += outputs[i, k] * hidden[k]
-        out[i] = s
-        largest = max(largest, s)
+        out[i] = _dot(outputs, i, hidden)
+        largest = max(largest, out[i])
     z = np.float32(0)
     for i in range(outputs.shape[0]):
         out[i] = np.exp(out[i] - largest)
         z += out[i]
     for i in range(outputs.shape[0]):
-        out[i] = np.exp(np.log(out[i] / z + np.float32(1e-5)))  # as fastText: log(x + 1e-5), then exp
+        out[i] = np.exp(_log(out[i] / z))
+
+
+@njit(cache=True, nogil=True)
+def _each_alone(hidden, outputs, out):  # type: ignore[no-untyped-def]
+    """Negative sampling and one-vs-all: a logistic function of each label, from fastText's table of 512 steps."""
+    for i in range(outputs.shape[0]):
+        x = _dot(outputs, i, hidden)
+        if x < -8:
+            f = np.float32(0)
+        elif x > 8:
+            f = np.float32(1)
+        else:
+            step = np.float32(np.int64((x + np.float32(8)) * np.float32(512) / np.float32(8) / np.float32(2)))
+            f = np.float32(1.0 / (1.0 + np.exp(-(step * np.float32(16) / np.float32(512) - np.float32(8)))))
+        out[i] = np.exp(_log(f))
 
 
 @njit(cache=True, nogil=True)
 def _descend(hidden, outputs, tree, out):  # type: ignore[no-untyped-def]
-    """Every leaf's probability, from the root down: log(x + 1e-5) summed, as fastText does."""
+    """Every leaf's probability, from the root down; 0 where fastText goes no further, below 1e-5."""
     labels = outputs.shape[0]
     scores = np.zeros(tree.shape[0], np.float32)
     for node in range(tree.shape[0] - 1, labels - 1, -1):  # a parent has a larger number than its children
-        f = np.float32(0)
-        for k in range(hidden.shape[0]):
-            f += outputs[node - labels, k] * hidden[k]
-        f = np.float32(1.0 / (1.0 + np.exp(-f)))
-        scores[tree[node, 0]] = scores[node] + np.log(np.float32(1.0) - f + np.float32(1e-5))
-        scores[tree[node, 1]] = scores[node] + np.log(f + np.float32(1e-5))
+        f = np.float32(1.0 / (1.0 + np.exp(-_dot(outputs, node - labels, hidden))))
+        scores[tree[node, 0]] = scores[node] + _log(np.float32(1) - f)
+        scores[tree[node, 1]] = scores[node] + _log(f)
     for i in range(labels):
-        out[i] = np.exp(scores[i])
+        out[i] = np.exp(scores[i]) if scores[i] >= _log(np.float32(0)) else np.float32(0)

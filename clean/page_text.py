@@ -110,7 +110,7 @@ class Extractor:
 
     def _main_texts(self, passed: Sequence[tuple[int, str, bool]]) -> list[Outcome]:
         """What the engine says of each page; the heavy ones are for the simple engine."""
-        guarded = self.guard.run([html for _, html, heavy in passed if not heavy]) if self.guard else []
+        guarded = self.guard.run_all([html for _, html, heavy in passed if not heavy]) if self.guard else []
         answers = iter(guarded)
         return [
             answered(self.simple, html) if heavy else next(answers) if self.guard else answered(self.engine, html)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
-from html.entities import name2codepoint
+from html.entities import html5, name2codepoint
 from typing import NamedTuple
 
 import numpy as np
@@ -89,7 +89,7 @@ def _tags() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 @lru_cache(maxsize=1)
 def _entities() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The named characters of HTML 4 as a table of the same kind; what browsers make of &#128; to &#159;."""
-    names, values = _table(1024, name2codepoint | {"apos": 39})
+    names, values = _table(1024, {name: ord(html5[f"{name};"]) for name in (*name2codepoint, "apos")})
     legacy = [ord(bytes([b]).decode("cp1252", "replace")) for b in range(128, 160)]
     return names, values, np.array(legacy, np.int64)
 
@@ -349,6 +349,8 @@ def scan(data, tags, entities, out, blocks):  # type: ignore[no-untyped-def]
             p, at = _reference(data, p, entities, out, at)
             if out[at - 1] == 32:
                 at -= 1
+                if at > start and out[at - 1] == 32:  # the blank that was there before
+                    at -= 1
                 blank = True
         else:
             out[at] = c

@@ -5,13 +5,13 @@ The text is given to the model as DCLM gives it: stripped, its lines joined by b
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from corpusmill.clean.fasttext_predictor import FastTextModel, load_fasttext
 from corpusmill.clean.scorers.scorer import Scorer, Scores
 from corpusmill.errors import InputError
 
@@ -30,8 +30,7 @@ class FastTextScorer(Scorer):
         return {"model": Path(self.model)}
 
     def score_texts(self, texts: list[str], languages: list[str | None]) -> Scores:
-        model = load_classifier(self.model, self.label)
-        return {"": np.array([probability(model, text, self.label) for text in texts], np.float64)}
+        return {"": label_probabilities(load_classifier(self.model, self.label), texts, self.label)}
 
 
 def one_line(text: str) -> str:
@@ -39,35 +38,21 @@ def one_line(text: str) -> str:
     return " ".join(text.strip().splitlines())
 
 
-def probability(model: Any, text: str, label: str) -> float:
-    """P(label | text), between 0 and 1. fastText's own float32 softmax may exceed 1 by a rounding error."""
+def label_probabilities(model: FastTextModel, texts: Iterable[str], label: str) -> np.ndarray:
+    """P(label | text) of each text, float64 between 0 and 1. fastText's own may exceed 1 by a rounding error."""
     # "replace": lone surrogates cannot come from Parquet, but may from a caller's string
-    line = one_line(text).encode("utf-8", "replace").decode() + "\n"
-    for found, name in model.f.predict(line, -1, 0.0, "strict"):
-        if name == LABEL_PREFIX + label:
-            return min(float(found), 1.0)
-    return 0.0
+    lines = [one_line(text).encode("utf-8", "replace") for text in texts]
+    offsets = np.zeros(len(lines) + 1, np.int64)
+    np.cumsum([len(line) for line in lines], out=offsets[1:])
+    found = model.probabilities(offsets, np.frombuffer(b"".join(lines), np.uint8))
+    return np.minimum(found[:, model.labels.index(label)], np.float32(1)).astype(np.float64)
 
 
-def load_classifier(path: str, label: str) -> Any:
+def load_classifier(path: str, label: str) -> FastTextModel:
     """The model, loaded once per process; an error if it is none, or does not know `label`."""
     if not Path(path).is_file():
         raise InputError(f"model: there is no file {path}; give the path of a fastText classifier (.bin or .ftz)")
-    model = _load(path)
-    labels = [name.removeprefix(LABEL_PREFIX) for name in model.labels]
-    if label not in labels:
-        raise InputError(f"{path}: the model has no label {label!r}; it has {', '.join(sorted(labels)[:20])}")
-    return model
-
-
-@lru_cache(maxsize=8)
-def _load(path: str) -> Any:
-    import fasttext
-
-    try:
-        model = fasttext.load_model(path)
-    except (ValueError, RuntimeError, MemoryError) as e:
-        raise InputError(f"{path} is not a fastText model: {e}") from e
-    if not model.f.getArgs().model.name == "supervised":
-        raise InputError(f"{path} is a fastText model of word vectors, not a classifier: train one with labels")
+    model = load_fasttext(path)
+    if label not in model.labels:
+        raise InputError(f"{path}: the model has no label {label!r}; it has {', '.join(sorted(model.labels)[:20])}")
     return model

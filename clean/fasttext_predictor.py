@@ -158,10 +158,10 @@ def _entries(f: io.BytesIO, size: int) -> tuple[list[bytes], list[int]]:
 
 def _dense(f: io.BytesIO) -> np.ndarray:
     m, n = struct.unpack("<qq", f.read(16))
-    matrix = np.empty((m, n), np.float32)
-    if f.readinto(memoryview(matrix).cast("B")) != matrix.nbytes:
+    data = f.read(4 * m * n)
+    if len(data) != 4 * m * n:
         raise ValueError(f"its matrix of {m} rows of {n} ends early")
-    return matrix
+    return np.frombuffer(data, np.float32).reshape(m, n).copy()
 
 
 def _quantised(f: io.BytesIO) -> np.ndarray:

@@ -15,8 +15,6 @@ from benchmarks.harness import ROOT
 Case = Callable[[Path, int, int], dict[str, Any]]
 CASES: dict[str, tuple[str, Case]] = {
     "charset": (charset.__doc__ or "", charset.run),
-    "clean": ((clean.__doc__ or "").partition("\n")[0], clean.run),
-    "extract": ((extract.__doc__ or "").partition("\n")[0], extract.run),
     "rules": ((rules.__doc__ or "").partition("\n")[0], rules.run),
     "signatures": (signatures.__doc__ or "", signatures.run),
     "urls": (urls.__doc__ or "", urls.run),
@@ -24,8 +22,8 @@ CASES: dict[str, tuple[str, Case]] = {
 """Name to what it measures and the function that does: (data, rounds, documents)."""
 
 
-OTHERS: dict[str, Any] = {"soak": soak}
-"""Modules with a `main` and options of their own: they measure no rate."""
+OTHERS: dict[str, Any] = {"clean": clean, "extract": extract, "soak": soak}
+"""Modules with a `main` and options of their own."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -44,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name, (what, _) in CASES.items():
             print(f"{name:<14} {what}")
         for name, module in OTHERS.items():
-            print(f"{name:<14} {module.__doc__}")
+            print(f"{name:<14} {module.__doc__.partition(chr(10))[0]}")
         return 0
     try:
         CASES[chosen.name][1](chosen.data, chosen.rounds, chosen.docs)

@@ -521,7 +521,8 @@ def _scan(
         while depth > target:
             depth -= 1
             e = stack[depth]
-            e_block[e, 1] = nb
+            # an inline element may close before the block whose first letter it holds does
+            e_block[e, 1] = nb + (holder >= e)
             if e_tag[e] == _T_A and e_flags[e] & HREF:
                 in_link -= 1
                 if in_link == 0:

@@ -79,71 +79,7 @@ def shingles(text: str) -> list[str]:
     return [" ".join(words[i : i + 5]) for i in range(len(words) - 4)]
 
 
-def datatrove_fineweb() -> Sign:
-    """FineWeb's recipe up to its quality filters over one archive; a "document" is `archive TAB model TAB folder`."""
-    import shutil
-    from collections import deque
-    from pathlib import Path
-
-    from datatrove.pipeline.extractors import Trafilatura
-    from datatrove.pipeline.filters import (
-        C4QualityFilter,
-        FineWebQualityFilter,
-        GopherQualityFilter,
-        GopherRepetitionFilter,
-        LanguageFilter,
-        URLFilter,
-    )
-    from datatrove.pipeline.readers import WarcReader
-    from datatrove.pipeline.writers import JsonlWriter
-    from datatrove.utils.lid import FT176LID
-
-    loaded: list[object] = []
-
-    def run(task: str) -> object:
-        archive, model, out = task.split("\t")
-        FT176LID.MODEL_URL = model
-        shutil.rmtree(out, ignore_errors=True)
-        if not loaded:  # lists and models stay, as they do within a task
-            loaded.extend([URLFilter(), LanguageFilter()])
-        steps = [
-            WarcReader(str(Path(archive).parent), glob_pattern=Path(archive).name, default_metadata={"dump": "sample"}),
-            loaded[0],
-            Trafilatura(favour_precision=True),
-            loaded[1],
-            GopherRepetitionFilter(),
-            GopherQualityFilter(),
-            C4QualityFilter(filter_no_terminal_punct=False),
-            FineWebQualityFilter(),
-            JsonlWriter(out),
-        ]
-        spent, kept, documents = {}, [0], None
-
-        def timed(name: str, documents: object) -> object:
-            iterator = iter(documents)
-            while True:
-                start = time.perf_counter()
-                document = next(iterator, None)
-                spent[name] = spent.get(name, 0.0) + time.perf_counter() - start
-                if document is None:
-                    return
-                yield document
-
-        for step in steps:
-            documents = timed(type(step).__name__, step.run(documents, 0, 1))
-        deque(documents, maxlen=0)
-        before, own = 0.0, {}
-        for name, seconds in spent.items():
-            own[name], before = round(seconds - before, 3), seconds
-        kept[0] = steps[-1].stats.stats["total"].total if "total" in steps[-1].stats.stats else 0
-        return {"stages": own, "kept": kept[0], "trafilatura": version("trafilatura")}
-
-    ANSWERS["datatrove_fineweb"] = run
-    return run
-
-
 PEERS = {
-    "datatrove_fineweb": datatrove_fineweb,
     "datatrove": datatrove,
     "datatrove_filters": datatrove_filters,
     "datasketch": datasketch,

@@ -17,6 +17,8 @@ _MENDED = re.compile(
 """What ftfy's steps beside mojibake look for: entities, terminal codes, C0 and C1 controls, Latin ligatures, widths,
 line ends, surrogates, control characters."""
 
+_MAX_CHARS = 1_000_000
+"""ftfy cuts longer lines; such texts are left to it as a whole."""
 _LINE_ENDS = re.compile("[\r\x85\u2028\u2029]")
 
 
@@ -33,7 +35,8 @@ class Ftfy(Editor):
     def edit(self, text: str) -> Edit:
         if not _UNUSUAL.search(text):
             return Edit(text)
-        mended = self._mend(text) if _LINE_ENDS.search(text) else self._mend_lines(text)
+        whole = len(text) > _MAX_CHARS or _LINE_ENDS.search(text)
+        mended = self._mend(text) if whole else self._mend_lines(text)
         return Edit(text) if mended == text else Edit(mended, {"text": 1})
 
     def _mend(self, text: str, unescape_html: bool | str = "auto") -> str:
@@ -45,13 +48,14 @@ class Ftfy(Editor):
         return mended
 
     def _mend_lines(self, text: str) -> str:
-        """ftfy goes line by line itself; it looks at the whole text only to tell whether that is HTML."""
+        """ftfy goes line by line itself; of the others a line knows only whether one before it has a "<": from there on
+        entities are taken for meant."""
         lines = text.split("\n")
         odd = [i for i, line in enumerate(lines) if not line.isascii() or "&" in line or _MENDED.search(line)]
-        unescape_html = "<" not in text
+        markup = next((i for i in range(len(lines)) if "<" in lines[i]), len(lines)) if "<" in text else len(lines)
         for i in odd:
             if not self._is_whole(lines[i]):
-                lines[i] = self._mend(lines[i], unescape_html)
+                lines[i] = self._mend(lines[i], i < markup)
         return "\n".join(lines)
 
     def _is_whole(self, line: str) -> bool:

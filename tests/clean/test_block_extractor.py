@@ -91,6 +91,8 @@ def test_any_string_gives_text_that_can_be_stored_and_the_same_twice(page: str):
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(PIECES, max_size=60).map(" ".join))
+@example("<p><a href=x>all of the block</a></p>")
+@example("<a <p> --> </a>")
 def test_the_tree_above_the_blocks_holds_together(page: str):
     found = scan(page.encode("utf-8", "replace"))
     blocks = len(found.start)

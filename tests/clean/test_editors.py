@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
+import ftfy
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -14,7 +16,7 @@ from hypothesis import strategies as st
 from corpusmill.clean import text_measures
 from corpusmill.clean.components import make_editors
 from corpusmill.clean.document_flow import edit
-from corpusmill.clean.editors import EDITORS, C4Lines, Citations, Edit, PiiMask, RefinedWebLines, Whitespace
+from corpusmill.clean.editors import EDITORS, C4Lines, Citations, Edit, Ftfy, PiiMask, RefinedWebLines, Whitespace
 from corpusmill.errors import InputError
 from corpusmill.recipe import Component
 
@@ -106,6 +108,43 @@ def test_citation_marks_go_and_nothing_around_them():
         None,
     )
     assert Citations().edit("a [plain] one").text == "a [plain] one"
+
+
+BROKEN = [
+    "&amp;",
+    "&lt;b&gt;",
+    "<i>",
+    "schÃ¶n",
+    "â€œquotedâ€\x9d",
+    "\x1b[31mred",
+    "\r\n",
+    "\r",
+    "e\u0301",
+    "ﬁne",
+    "Ａ",
+    "“it”",
+]
+
+
+@given(
+    st.lists(st.sampled_from([*BROKEN, "\n", "\n", "a plain line", " ", "\ud83d", "\x85"]), max_size=20).map("".join)
+)
+@settings(max_examples=400, deadline=None)
+def test_mending_line_by_line_is_ftfys_mending_of_the_whole(text: str):
+    assert Ftfy().edit(text).text == ftfy.fix_text(text, uncurl_quotes=False, normalization="NFC")
+
+
+@pytest.mark.parametrize("uncurl", [False, True])
+def test_marks_of_typeset_english_are_left_as_ftfy_leaves_them(uncurl: bool):
+    lines = ["".join(marks) for marks in product("‘’“”–—… a", repeat=4)]
+    assert [Ftfy(uncurl_quotes=uncurl).edit(line).text for line in lines] == [
+        ftfy.fix_text(line, uncurl_quotes=uncurl, normalization="NFC") for line in lines
+    ]
+
+
+def test_a_line_beyond_ftfys_own_limit_is_cut_as_ftfy_cuts_it():
+    text = "&amp;\n" + "&amp; " * 200_000 + "<b>\n&amp;"
+    assert Ftfy().edit(text).text == ftfy.fix_text(text, uncurl_quotes=False, normalization="NFC")
 
 
 @given(LINES, st.sampled_from(sorted(EDITORS)))

@@ -41,6 +41,7 @@ OURS: dict[str, Callable[[], MainText]] = {
     "trafilatura full (ours)": lambda: MainText("trafilatura", fast=False),
     "resiliparse (ours)": lambda: MainText("resiliparse"),
     "union (ours)": lambda: MainText("union"),
+    "blocks (ours)": lambda: MainText("blocks"),
 }
 SAME_AS, PEER = "trafilatura fast", "trafilatura precision"
 """The library's way that ours must equal, and datatrove's, which it is measured against."""

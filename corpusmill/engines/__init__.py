@@ -1,4 +1,5 @@
-"""Two engines behind one interface with two verbs: run a task per part, and run a SQL statement over named datasets.
+"""Two engines behind one interface with two verbs: run a task per part, and run a SQL statement over named datasets,
+for its answer (`query`) or for files with its answer (`write`).
 
 local   a process pool, and DuckDB. The default: no Java, seconds to start
 spark   the same tasks in Spark's Python workers, the same SQL statements in Spark SQL
@@ -27,6 +28,9 @@ class Dataset:
 
 
 Task = Callable[[Any], dict[str, Any]]
+Apply = Callable[[pa.RecordBatch], pa.RecordBatch]
+Datasets = Mapping[str, Dataset | Sequence[Dataset]]
+"""A name may stand for several datasets of one schema: all their rows."""
 
 
 class Engine(Protocol):
@@ -40,8 +44,25 @@ class Engine(Protocol):
         """
         ...
 
-    def query(self, sql: str, datasets: Mapping[str, Dataset]) -> pa.Table:
+    def query(self, sql: str, datasets: Datasets) -> pa.Table:
         """The answer of one SQL statement in the dialect that both engines share."""
+        ...
+
+    def write(
+        self,
+        sql: str,
+        datasets: Datasets,
+        folder: Folder,
+        prefix: str,
+        schema: pa.Schema,
+        apply: Apply | None = None,
+    ) -> Dataset:
+        """Write the answer as Parquet files `prefix/NNNNN.parquet`, in place of what was there; memory is bounded.
+
+        `apply` (picklable) is given each batch of the answer and returns what is written. Which rows are written does
+        not depend on the engine; their order and their files do, unless the statement ends in ORDER BY: then the files,
+        in order of name, hold the rows in order. For what stands between two statements of a stage, not for results.
+        """
         ...
 
     def close(self) -> None: ...

@@ -9,25 +9,33 @@ import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any
 
 import pyarrow as pa
 
-from corpusmill.engines import Dataset, Task
+from corpusmill.engines import Apply, Dataset, Datasets, Task
+from corpusmill.engines.work_files import applied, write_rows
 from corpusmill.errors import CorpusmillError
+from corpusmill.storage import Folder
 
+SQL_MEGABYTES = 2_000
+"""What DuckDB may hold; beyond it spills to the temporary folder (TMPDIR)."""
+_BATCH_ROWS = 65_536
+_FILE_ROWS = 4_000_000
 _PR_SET_PDEATHSIG = 1
 
 
 class LocalEngine:
     name = "local"
 
-    def __init__(self, workers: int) -> None:
+    def __init__(self, workers: int, sql_megabytes: int = SQL_MEGABYTES) -> None:
         self.workers = max(1, workers)
+        self.sql_megabytes = sql_megabytes
 
     def run_tasks(self, task: Task, arguments: Sequence[Any], on_done: Callable[[dict[str, Any]], None]) -> None:
         if self.workers == 1 or len(arguments) == 1:
@@ -71,16 +79,42 @@ class LocalEngine:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
 
-    def query(self, sql: str, datasets: Mapping[str, Dataset]) -> pa.Table:
+    def query(self, sql: str, datasets: Datasets) -> pa.Table:
+        with self._over(datasets) as connection:
+            return connection.sql(sql).to_arrow_table()
+
+    def write(
+        self,
+        sql: str,
+        datasets: Datasets,
+        folder: Folder,
+        prefix: str,
+        schema: pa.Schema,
+        apply: Apply | None = None,
+    ) -> Dataset:
+        folder.remove(prefix)
+        names: list[str] = []
+        with self._over(datasets) as connection:
+            batches = applied(connection.sql(sql).to_arrow_reader(_BATCH_ROWS), schema, apply)
+            for batch in batches:
+                name = f"{prefix}/{len(names):05d}.parquet"
+                if write_rows(folder, name, schema, chain([batch], _up_to(batches, _FILE_ROWS - batch.num_rows))):
+                    names.append(name)
+        return Dataset(folder, tuple(names), schema)
+
+    @contextmanager
+    def _over(self, datasets: Datasets) -> Iterator[Any]:
+        """A connection in which the datasets have their names."""
         import duckdb
 
         with tempfile.TemporaryDirectory(prefix="corpusmill-duckdb-") as scratch, duckdb.connect() as connection:
             connection.execute(f"SET threads = {self.workers}")
-            connection.execute("SET temp_directory = ?", [scratch])  # larger than memory spills here
+            connection.execute(f"SET memory_limit = '{self.sql_megabytes}MB'")
+            connection.execute("SET temp_directory = ?", [scratch])  # what is larger than memory spills here
             connection.execute("SET enable_progress_bar = false")
             for name, dataset in datasets.items():
                 _define(connection, name, dataset)
-            return connection.sql(sql).to_arrow_table()
+            yield connection
 
     def close(self) -> None:
         """Nothing is held between calls."""
@@ -109,10 +143,16 @@ def _interrupts_held() -> Iterator[None]:
         raise KeyboardInterrupt
 
 
-def _define(connection: Any, name: str, dataset: Dataset) -> None:
-    if not dataset.names:
-        connection.register(name, dataset.schema.empty_table())
+def _define(connection: Any, name: str, dataset: Dataset | Sequence[Dataset]) -> None:
+    parts = [dataset] if isinstance(dataset, Dataset) else list(dataset)
+    selects = [_select(connection, d) for d in parts if d.names]
+    if not selects:
+        connection.register(name, parts[0].schema.empty_table())
         return
+    connection.execute(f"CREATE VIEW {name} AS {' UNION ALL '.join(selects)}")
+
+
+def _select(connection: Any, dataset: Dataset) -> str:
     folder = dataset.folder
     if folder.is_local:
         paths = [folder.at(n) for n in dataset.names]
@@ -120,7 +160,18 @@ def _define(connection: Any, name: str, dataset: Dataset) -> None:
         connection.register_filesystem(folder.fs)
         paths = [folder.fs.unstrip_protocol(folder.at(n)) for n in dataset.names]
     listed = ", ".join("'" + p.replace("'", "''") + "'" for p in paths)
-    connection.execute(f"CREATE VIEW {name} AS SELECT * FROM read_parquet([{listed}])")  # noqa: S608 (names are ours)
+    columns = ", ".join(f'"{name}"' for name in dataset.schema.names)
+    return f"SELECT {columns} FROM read_parquet([{listed}])"  # noqa: S608 (names are ours)
+
+
+def _up_to(batches: Iterator[pa.RecordBatch], rows: int) -> Iterator[pa.RecordBatch]:
+    """The next batches, until they have so many rows."""
+    while rows > 0:
+        batch = next(batches, None)
+        if batch is None:
+            return
+        rows -= batch.num_rows
+        yield batch
 
 
 def _start_worker(parent: int) -> None:

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import reduce
 from typing import Any
 
 import pyarrow as pa
 
 from corpusmill import errors
-from corpusmill.engines import Dataset, Task
+from corpusmill.engines import Apply, Dataset, Datasets, Task
+from corpusmill.engines.work_files import applied, write_rows
 from corpusmill.errors import CorpusmillError, require_extra
+from corpusmill.storage import Folder
 
 _FILES_PER_PARTITION = 4
 
@@ -49,10 +52,28 @@ class SparkEngine:
             kind, message = failures[0]
             raise getattr(errors, kind, CorpusmillError)(message)
 
-    def query(self, sql: str, datasets: Mapping[str, Dataset]) -> pa.Table:
+    def query(self, sql: str, datasets: Datasets) -> pa.Table:
+        return self._answer(sql, datasets).toArrow()
+
+    def write(
+        self,
+        sql: str,
+        datasets: Datasets,
+        folder: Folder,
+        prefix: str,
+        schema: pa.Schema,
+        apply: Apply | None = None,
+    ) -> Dataset:
+        folder.remove(prefix)
+        writer = _Writer(folder, prefix, schema, apply)
+        written = self._answer(sql, datasets).mapInArrow(writer, "name string").collect()
+        return Dataset(folder, tuple(sorted(row.name for row in written)), schema)
+
+    def _answer(self, sql: str, datasets: Datasets) -> Any:
         for name, dataset in datasets.items():
-            self._frame(dataset).createOrReplaceTempView(name)
-        return self.spark.sql(sql).toArrow()
+            frames = [self._frame(d) for d in ([dataset] if isinstance(dataset, Dataset) else dataset)]
+            reduce(lambda one, other: one.unionAll(other), frames).createOrReplaceTempView(name)
+        return self.spark.sql(sql)
 
     def close(self) -> None:
         if self._owns_session:
@@ -95,6 +116,21 @@ class _Reader:
                 with self.folder.open(name) as f:
                     for found in pq.ParquetFile(f).iter_batches(columns=self.schema.names):
                         yield found.cast(self.schema.remove_metadata())
+
+
+class _Writer:
+    """Writes a partition of an answer as one file. A second attempt at it writes the same rows under the same name."""
+
+    def __init__(self, folder: Folder, prefix: str, schema: pa.Schema, apply: Apply | None) -> None:
+        self.folder, self.prefix, self.schema, self.apply = folder, prefix, schema, apply
+
+    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        from pyspark import TaskContext
+
+        context = TaskContext.get()
+        name = f"{self.prefix}/{context.partitionId() if context else 0:05d}.parquet"
+        if write_rows(self.folder, name, self.schema, applied(batches, self.schema, self.apply)):
+            yield pa.RecordBatch.from_arrays([pa.array([name])], names=["name"])
 
 
 def _submitted() -> set[str]:

@@ -39,14 +39,13 @@ def halves(tmp_path: Path) -> list[Dataset]:
     return made
 
 
-def doubled(batch: pa.RecordBatch) -> pa.RecordBatch:
-    twice = pa.array(batch.column("n").to_numpy() * 2)
-    return pa.RecordBatch.from_arrays([twice, batch.column("packed")], schema=NUMBERS)
-
-
 def test_an_ordered_answer_is_written_in_order_and_changed_on_the_way(
     engine: Engine, halves: list[Dataset], tmp_path: Path
 ):
+    def doubled(batch: pa.RecordBatch) -> pa.RecordBatch:  # here, so that it travels to Spark's workers by value
+        twice = pa.array(batch.column("n").to_numpy() * 2)
+        return pa.RecordBatch.from_arrays([twice, batch.column("packed")], names=["n", "packed"])
+
     sql = "SELECT n, packed FROM numbers WHERE n < 70000 ORDER BY n"
     written = engine.write(sql, {"numbers": halves}, Folder(str(tmp_path)), "work/a", NUMBERS, doubled)
     found = pa.Table.from_batches(read_rows(written))

@@ -13,7 +13,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from corpusmill.errors import InputError
 
@@ -135,9 +135,31 @@ class Dedup(Section):
     bands: PositiveInt = 14
     rows: PositiveInt = 8
     seed: int = 1
+    exact: bool = True
+    """Texts of the same words are duplicates: case, punctuation and white space aside."""
+    urls: bool = False
+    """Documents of one normalised address are duplicates, whatever their texts."""
+    near: bool = True
     verify: Share = 0.65
     """Candidates whose signatures agree in a smaller share of places are not duplicates. 0 turns verification off."""
-    survivor: Literal["longest", "earliest", "latest"] = "longest"
+    leaders: PositiveInt = 4
+    """A bucket's rows are compared to its smallest address; those that are not alike to the next smallest among them,
+    and so on: to so many."""
+    survivor: Literal["longest", "earliest", "latest", "best_score", "preferred_source"] = "longest"
+    """Which document of a cluster stays. Ties: the longer one, then the smaller id."""
+    score: str | None = None
+    """For best_score: a measure of the text or a score of one of clean.scorers; the highest stays."""
+    sources: tuple[str, ...] = ()
+    """For preferred_source: patterns (`*.example.org`, `*wiki*`) for a document's file or host, the best first."""
+    max_edges_in_memory: PositiveInt = 20_000_000
+    """With more pairs than this, clusters are found by SQL in the engine instead of SciPy; the rows are the same."""
+
+    @model_validator(mode="after")
+    def _policies_have_what_they_need(self) -> Dedup:
+        for policy, field in (("best_score", "score"), ("preferred_source", "sources")):
+            if self.survivor == policy and not getattr(self, field):
+                raise ValueError(f"survivor = {policy!r} needs `{field}`")
+        return self
 
 
 class Tokenize(Section):

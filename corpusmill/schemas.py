@@ -162,13 +162,15 @@ REMOVED = pa.schema(
         ("address", pa.int64()),
         ("id", pa.string()),
         ("url", pa.string()),
-        ("why", pa.string()),  # near_duplicate
+        ("why", pa.string()),  # exact_duplicate | near_duplicate | url_duplicate | semantic_duplicate
         ("cluster", pa.int64()),  # smallest address of the cluster
         ("representative", pa.int64()),  # address of the survivor
         ("representative_id", pa.string()),
         ("similarity", pa.float64()),  # share of equal minima with the directly matched neighbour
         ("matched", pa.int64()),  # address of that neighbour
         ("text_bytes", pa.int64()),
+        ("matched_id", pa.string()),
+        ("matched_url", pa.string()),
     ],
     metadata={VERSION_KEY: str(FORMAT_VERSION).encode()},
 )

@@ -81,7 +81,7 @@ def sign_part(task: SignTask) -> dict[str, Any]:
     """Write signatures and bands of one part of documents; its record. Memory is one row group."""
     name = part_name(task.part)
     settings = task.settings
-    minhash = MinHash(settings.shingle_words, settings.bands, settings.rows, settings.seed)
+    minhash = MinHash(settings.shingle, settings.shingle_size, settings.bands, settings.rows, settings.seed)
     run, row = task.run, 0
     with (
         run.writing(f"dedup/signatures/{name}.parquet") as signed,

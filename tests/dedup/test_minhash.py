@@ -3,60 +3,16 @@
 from __future__ import annotations
 
 import random
-import unicodedata
 
 import duckdb
 import numpy as np
 import pyarrow as pa
 import pytest
 from datasketch import MinHash as SketchHash
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from corpusmill.dedup import MinHash, optimal_bands
 from corpusmill.dedup.clusters import Members, Pairs, removed_rows
 from corpusmill.dedup.minhash_signatures import collision_probability
-
-MASK = 0xFFFFFFFFFFFFFFFF
-
-
-def words_of(text: str) -> list[str]:
-    folded = [
-        (c.lower() if len(c.lower()) == 1 else c) if unicodedata.category(c)[0] in "LMN" or ord(c) >= 0x20000 else " "
-        for c in text
-    ]
-    return "".join(folded).split(" ")
-
-
-def slow_sign(minhash: MinHash, text: str) -> list[int]:
-    hashes = []
-    for word in filter(None, words_of(text)):
-        value = 0xCBF29CE484222325
-        for c in word:
-            value = ((value ^ ord(c)) * 0x100000001B3) & MASK
-        hashes.append(value)
-    n = minhash.shingle_words
-    groups = [hashes[i : i + n] for i in range(len(hashes) - n + 1)] or ([hashes] if hashes else [])
-    row = [0xFFFFFFFF] * minhash.num_hashes
-    for group in groups:
-        key = len(group)
-        for value in group:
-            key = ((key * 0x9E3779B97F4A7C15) & MASK) ^ value
-        key ^= key >> 32
-        key = (key * 0xD6E8FEB86659FD93) & MASK
-        key = (key ^ (key >> 32)) & 0xFFFFFFFF
-        a, b = minhash._parameters
-        row = [min(r, (key * int(m) + int(c)) & 0xFFFFFFFF) for r, m, c in zip(row, a, b, strict=True)]
-    return row
-
-
-@given(
-    st.text(st.sampled_from("ab Ç中é.1\n-\u0301𠀀"), max_size=60) | st.text(st.characters(codec="utf-8"), max_size=40)
-)
-@settings(max_examples=200, deadline=None)
-def test_the_kernel_equals_a_slow_reading(text: str):
-    minhash = MinHash(shingle_words=3, bands=3, rows=2, seed=9)
-    assert minhash.sign([text])[0].tolist() == slow_sign(minhash, text)
 
 
 def planted(similarity: float, rng: random.Random, words: int = 600) -> tuple[str, str, float]:

@@ -13,7 +13,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from corpusmill.errors import InputError
 
@@ -131,7 +132,15 @@ class Clean(Section):
 class Dedup(Section):
     """MinHash LSH. The defaults are FineWeb's: 5-word shingles, 14 bands of 8."""
 
-    shingle_words: PositiveInt = 5
+    preset: str | None = Field(default=None, exclude=True)
+    """Published shapes to take where this table does not say its own: fineweb, refinedweb, nemo, redpajama_v2 ...
+
+    Only what it fills in is recorded: a preset and its keys written out are the same settings.
+    """
+    shingle: Literal["words", "chars"] = "words"
+    """What a shingle is made of; a character of a script without blanks (Chinese, Thai ...) is a word."""
+    shingle_size: PositiveInt = 5
+    """Words, or characters, to a shingle. Of characters, NeMo Curator takes 24."""
     bands: PositiveInt = 14
     rows: PositiveInt = 8
     seed: int = 1
@@ -160,6 +169,28 @@ class Dedup(Section):
             if self.survivor == policy and not getattr(self, field):
                 raise ValueError(f"survivor = {policy!r} needs `{field}`")
         return self
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_from_preset(cls, values: Any) -> Any:
+        """What the recipe does not say, as the preset has it."""
+        name = values.get("preset") if isinstance(values, Mapping) else None
+        return {**_presets().get(name, {}), **values} if isinstance(name, str) else values
+
+    @field_validator("preset")
+    @classmethod
+    def _is_known(cls, name: str | None) -> str | None:
+        if name is not None and name not in _presets():
+            raise PydanticCustomError(
+                "no_preset", "no preset of that name{hint}", {"hint": nearest(name, [*_presets()])}
+            )
+        return name
+
+
+def _presets() -> Mapping[str, Mapping[str, Any]]:
+    from corpusmill.dedup.band_presets import PRESETS  # its package loads numba, which reading a recipe does not need
+
+    return PRESETS
 
 
 class Tokenize(Section):

@@ -44,7 +44,7 @@ def plan(run: Folder, settings: Dedup, cleaned: Mapping[str, Any], first: int = 
 
 
 def minhash_of(settings: Dedup) -> MinHash:
-    return MinHash(settings.shingle_words, settings.bands, settings.rows, settings.seed)
+    return MinHash(settings.shingle, settings.shingle_size, settings.bands, settings.rows, settings.seed)
 
 
 def sign_part(task: SignTask) -> dict[str, Any]:

@@ -3,60 +3,14 @@
 from __future__ import annotations
 
 import random
-import unicodedata
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 import pytest
 from datasketch import MinHash as SketchHash
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from corpusmill.dedup import MinHash, optimal_bands
-from corpusmill.dedup.clusters import Members, Pairs, removed_rows
 from corpusmill.dedup.minhash_signatures import collision_probability
-
-MASK = 0xFFFFFFFFFFFFFFFF
-
-
-def words_of(text: str) -> list[str]:
-    folded = [
-        (c.lower() if len(c.lower()) == 1 else c) if unicodedata.category(c)[0] in "LMN" or ord(c) >= 0x20000 else " "
-        for c in text
-    ]
-    return "".join(folded).split(" ")
-
-
-def slow_sign(minhash: MinHash, text: str) -> list[int]:
-    hashes = []
-    for word in filter(None, words_of(text)):
-        value = 0xCBF29CE484222325
-        for c in word:
-            value = ((value ^ ord(c)) * 0x100000001B3) & MASK
-        hashes.append(value)
-    n = minhash.shingle_words
-    groups = [hashes[i : i + n] for i in range(len(hashes) - n + 1)] or ([hashes] if hashes else [])
-    row = [0xFFFFFFFF] * minhash.num_hashes
-    for group in groups:
-        key = len(group)
-        for value in group:
-            key = ((key * 0x9E3779B97F4A7C15) & MASK) ^ value
-        key ^= key >> 32
-        key = (key * 0xD6E8FEB86659FD93) & MASK
-        key = (key ^ (key >> 32)) & 0xFFFFFFFF
-        a, b = minhash._parameters
-        row = [min(r, (key * int(m) + int(c)) & 0xFFFFFFFF) for r, m, c in zip(row, a, b, strict=True)]
-    return row
-
-
-@given(
-    st.text(st.sampled_from("ab Ç中é.1\n-\u0301𠀀"), max_size=60) | st.text(st.characters(codec="utf-8"), max_size=40)
-)
-@settings(max_examples=200, deadline=None)
-def test_the_kernel_equals_a_slow_reading(text: str):
-    minhash = MinHash(shingle_words=3, bands=3, rows=2, seed=9)
-    assert minhash.sign([text])[0].tolist() == slow_sign(minhash, text)
 
 
 def planted(similarity: float, rng: random.Random, words: int = 600) -> tuple[str, str, float]:
@@ -113,60 +67,3 @@ def test_the_collision_curve_and_the_choice_of_bands():
 
     bands, rows = optimal_bands(0.7, 128)
     assert (bands, rows) == tuple(_optimal_param(0.7, 128, 0.5, 0.5)[:2])
-
-
-def members(*rows: tuple[int, str, int]) -> Members:
-    address, ids, sizes = zip(*rows, strict=True)
-    n = len(rows)
-    return Members(
-        np.array(address), np.array(ids, object), np.array(ids, object), np.array(sizes), np.arange(n), np.zeros((n, 1))
-    )
-
-
-def pairs(*edges: tuple[int, int, float]) -> Pairs:
-    root, address, similarity = zip(*edges, strict=True)
-    return Pairs(np.array(root), np.array(address), np.array(similarity))
-
-
-def test_a_chain_is_one_cluster_with_one_survivor():
-    found = removed_rows(pairs((1, 2, 0.9), (2, 3, 0.8)), members((1, "a", 10), (2, "b", 30), (3, "c", 20)), "longest")
-    assert found.column("address").to_pylist() == [1, 3]
-    assert set(found.column("representative").to_pylist()) == {2}
-    assert set(found.column("cluster").to_pylist()) == {1}
-    assert found.column("similarity").to_pylist() == [0.9, 0.8]
-
-
-@pytest.mark.parametrize(("policy", "stays"), [("longest", "b"), ("earliest", "z"), ("latest", "b")])
-def test_survivors_are_chosen_by_the_stated_rule(policy: str, stays: str):
-    found = removed_rows(pairs((1, 2, 1.0)), members((1, "z", 10), (2, "b", 30)), policy)
-    assert found.column("representative_id").to_pylist() == [stays]
-
-
-def test_ties_break_on_id_and_not_on_the_address():
-    found = removed_rows(pairs((1, 2, 1.0)), members((1, "z", 10), (2, "a", 10)), "longest")
-    assert found.column("id").to_pylist() == ["z"]
-
-
-def test_pairs_below_the_threshold_are_no_duplicates():
-    kept = pairs((1, 2, 0.64), (1, 3, 0.65)).at_least(0.65)
-    assert kept.address.tolist() == [3]
-
-
-def test_no_pair_removes_nothing():
-    none_of = (np.zeros(0, kind) for kind in (int, object, object, int, int))
-    nothing = Members(*none_of, np.zeros((0, 1)))
-    none = Pairs(np.zeros(0, int), np.zeros(0, int), np.zeros(0))
-    assert removed_rows(none, nothing, "longest").num_rows == 0
-
-
-def test_edges_are_stars_to_the_smallest_address_of_each_bucket():
-    from importlib import resources
-
-    rng = np.random.default_rng(1)
-    rows = {(int(b), int(k), int(a)) for b, k, a in zip(*rng.integers(0, [[3], [12], [60]], (3, 300)), strict=True)}
-    band, key, address = zip(*rows, strict=True)
-    bands = pa.table({"band": pa.array(band, pa.int16()), "key": key, "address": address})  # noqa: F841
-    sql = (resources.files("corpusmill.dedup") / "edges.sql").read_text()
-    found = duckdb.sql(sql).fetchall()
-    smallest = {(b, k): min(a for bb, kk, a in rows if (bb, kk) == (b, k)) for b, k, _ in rows}
-    assert found == sorted({(smallest[b, k], a) for b, k, a in rows if smallest[b, k] != a})

@@ -48,7 +48,8 @@ def clusters(archives: list[Path]) -> dict[str, tuple[int, str]]:
     return {t["warc_record_id"].strip("<>"): (i, t["cluster"]) for i, t in rows if t["cluster"]}
 
 
-def test_of_each_planted_cluster_exactly_one_document_is_left(run, clusters):
+def test_of_each_planted_cluster_one_document_is_left_but_for_what_lsh_may_miss(run, clusters):
+    """Planted copies have a similarity of 0.8 and more, at which 14 bands of 8 find 92% and more."""
     out, _ = run
     gone = {r["id"] for r in read(out, "removed")}
     planted = defaultdict(list)
@@ -56,8 +57,10 @@ def test_of_each_planted_cluster_exactly_one_document_is_left(run, clusters):
         if row["id"] in clusters:
             planted[clusters[row["id"]]].append(row["id"])
     left = {name: [i for i in ids if i not in gone] for name, ids in planted.items()}
-    assert {name: ids for name, ids in left.items() if len(ids) != 1} == {}
-    assert sum(len(ids) > 1 for ids in planted.values()) > 20
+    copied = [name for name, ids in planted.items() if len(ids) > 1]
+    assert len(copied) > 20
+    assert all(left.values())
+    assert sum(len(left[name]) > 1 for name in copied) <= len(copied) // 20
 
 
 def test_nothing_goes_but_for_a_document_of_its_own_cluster(run, clusters):

@@ -21,6 +21,10 @@ VERSION_KEY = b"corpusmill.format"
 ADDRESS_STRIDE = 4294967296
 """A document's address is `part * 2**32 + row`, one BIGINT. Written out, since `5 << 32` is silently 5 in Spark SQL."""
 
+CRAWL_STRIDE = 4503599627370496
+"""In an index of several crawls: `crawl * 2**52 + part * 2**32 + row`, with crawls counted from 1. So cluster,
+representative and matched of a removed row lie in an earlier crawl exactly where they are this or greater."""
+
 MEASURES: pa.StructType = pa.struct(
     [
         ("chars", pa.int32()),
@@ -169,8 +173,11 @@ REMOVED = pa.schema(
         ("similarity", pa.float64()),  # share of equal minima with the directly matched neighbour
         ("matched", pa.int64()),  # address of that neighbour
         ("text_bytes", pa.int64()),
+        # appended: what was matched, by name, since it may be in an earlier crawl; null crawl: in this run
         ("matched_id", pa.string()),
         ("matched_url", pa.string()),
+        ("matched_crawl", pa.string()),
+        ("representative_crawl", pa.string()),
     ],
     metadata={VERSION_KEY: str(FORMAT_VERSION).encode()},
 )

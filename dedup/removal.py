@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby, pairwise
 from typing import Any
 
@@ -11,31 +11,36 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from corpusmill.columns import with_columns
 from corpusmill.dedup.dedup_files import WORK, statement
 from corpusmill.dedup.duplicate_pairs import Corpus
 from corpusmill.engines import Dataset, Datasets, Engine
 from corpusmill.engines.work_files import read_rows
 from corpusmill.ledger import part_name
 from corpusmill.parquet_parts import PartWriter
-from corpusmill.schemas import ADDRESS_STRIDE, REMOVED
+from corpusmill.schemas import ADDRESS_STRIDE, CRAWL_STRIDE, REMOVED
 from corpusmill.storage import Folder, Output
+
+_CRAWLS = {"matched_crawl": "matched", "representative_crawl": "representative"}
 
 
 def removed_rows(engine: Engine, run: Folder, corpus: Corpus, pairs: Dataset, labels: Sequence[Dataset]) -> Dataset:
     """REMOVED in order of address, still with addresses of the corpus: every member of a cluster but one."""
     datasets: Datasets = {"pairs": pairs, "labels": labels, "facts": corpus.facts}
-    return engine.write(statement("removed", first=corpus.first), datasets, run, f"{WORK}/removed", REMOVED)
+    schema = pa.schema([f for f in REMOVED if f.name not in _CRAWLS])
+    return engine.write(statement("removed", first=corpus.first), datasets, run, f"{WORK}/removed", schema)
 
 
 def write_removed(
-    run: Folder, rows: Dataset, parts: Sequence[int], first: int = 0
+    run: Folder, rows: Dataset, parts: Sequence[int], first: int = 0, crawls: Mapping[int, str] | None = None
 ) -> tuple[list[Output], dict[str, Any]]:
     """One part of `removed` for each part of `documents`, empty ones too (a missing file is damage), and counts.
 
-    `address` is of the run; cluster, representative and matched are addresses of the corpus. Memory is one batch.
+    Addresses of this run are its own; of earlier crawls they are the index's, and `crawls` names those by number.
+    Memory is one batch.
     """
     outputs, removed, removed_bytes = [], Counter[str](), Counter[str]()
-    groups = groupby(_by_part(read_rows(rows), first), key=lambda found: found[0])
+    groups = groupby(_by_part(_named(read_rows(rows), first, crawls or {})), key=lambda found: found[0])
     there = next(groups, None)
     for part in sorted(parts):
         with run.writing(f"removed/{part_name(part)}.parquet") as out, PartWriter(out.path, REMOVED) as writer:
@@ -49,12 +54,23 @@ def write_removed(
     return outputs, {"removed": dict(sorted(removed.items())), "removed_bytes": dict(sorted(removed_bytes.items()))}
 
 
-def _by_part(batches: Iterator[pa.RecordBatch], first: int) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """Batches cut where the part changes, `address` made the run's own."""
+def _named(batches: Iterator[pa.RecordBatch], first: int, crawls: Mapping[int, str]) -> Iterator[pa.RecordBatch]:
+    """Addresses of this run made its own, and the crawls of the others named."""
     for batch in batches:
-        address = batch.column("address").to_numpy() - first
-        batch = batch.set_column(0, "address", pa.array(address))
-        part = address // ADDRESS_STRIDE
+        columns = {}
+        for name in ("address", "cluster", "representative", "matched"):
+            found = batch.column(name).to_numpy()
+            columns[name] = pa.array(np.where(found >= first, found - first, found))
+        for name, of in _CRAWLS.items():
+            numbers = (columns[of].to_numpy() // CRAWL_STRIDE).tolist()
+            columns[name] = pa.array([crawls[n] if n else None for n in numbers], pa.string())
+        yield with_columns(batch, columns)
+
+
+def _by_part(batches: Iterator[pa.RecordBatch]) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """Batches cut where the part changes."""
+    for batch in batches:
+        part = batch.column("address").to_numpy() // ADDRESS_STRIDE
         bounds = [0, *(np.flatnonzero(np.diff(part)) + 1).tolist(), len(part)]
         for start, end in pairwise(bounds):
             yield int(part[start]), batch.slice(start, end - start)

@@ -129,6 +129,17 @@ class Clean(Section):
     rules: tuple[Component, ...] = (Component(use="gopher_quality"),)
 
 
+class CrawlIndex(Section):
+    """Earlier crawls that this one is deduplicated against, and then joins."""
+
+    folder: str
+    """A path or fsspec URL; made where it is not there."""
+    crawl: str
+    """The name of this run's crawl."""
+    earlier: tuple[str, ...] | None = None
+    """Names of the earlier crawls to compare with; without it all of them."""
+
+
 class Dedup(Section):
     """MinHash LSH. The defaults are FineWeb's: 5-word shingles, 14 bands of 8."""
 
@@ -160,6 +171,7 @@ class Dedup(Section):
     """For best_score: a measure of the text or a score of one of clean.scorers; the highest stays."""
     sources: tuple[str, ...] = ()
     """For preferred_source: patterns (`*.example.org`, `*wiki*`) for a document's file or host, the best first."""
+    index: CrawlIndex | None = None
     max_edges_in_memory: PositiveInt = 20_000_000
     """With more pairs than this, clusters are found by SQL in the engine instead of SciPy; the rows are the same."""
 

@@ -15,12 +15,13 @@ from corpusmill.storage import Folder
 
 MAX_ITERATIONS = 60
 """Of large and small star, which need about log2 of the longest path: more mean a bug, not a long path."""
-_AS_EDGES = "SELECT DISTINCT address, root FROM pairs"
 
 
-def cluster(engine: Engine, run: Folder, pairs: Dataset, max_edges_in_memory: int) -> Dataset:
-    """LABELS of every document in some pair: the smallest address of its component. Both ways give the same rows."""
-    edges = engine.write(_AS_EDGES, {"pairs": pairs}, run, f"{WORK}/edges", EDGES)
+def cluster(engine: Engine, run: Folder, edges: Dataset, max_edges_in_memory: int) -> Dataset:
+    """LABELS of every node of some edge: the smallest address of its component. Both ways give the same rows.
+
+    `edges` has an address and a root, of which the root is the smaller; the same edge may be there more than once.
+    """
     count = engine.query("SELECT COUNT(*) AS edges FROM edges", {"edges": edges}).column("edges")[0].as_py()
     return in_memory(engine, run, edges) if count <= max_edges_in_memory else by_statements(engine, run, edges)
 

@@ -36,7 +36,7 @@ class SignTask:
 
 def plan(run: Folder, settings: Dedup, cleaned: Mapping[str, Any], first: int = 0) -> list[SignTask]:
     """One task per part of documents."""
-    chosen = digest(settings.model_dump(mode="json"))
+    chosen = digest(settings.model_dump(mode="json") | {"first": first})
     names = {part: f"documents/{part_name(part)}.parquet" for part in cleaned["parts"]}
     return [
         SignTask(run, part, settings, chosen, {name: cleaned["outputs"][name]}, first) for part, name in names.items()

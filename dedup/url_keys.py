@@ -8,8 +8,8 @@ import xxhash
 
 
 def normalised_url(url: str) -> str:
-    """The address without scheme, `www.`, fragment, tracking parameters (courlan's list) and a slash at the path's end; host
-    in lower case, query in order. What no server tells apart, and no more: paths keep their case."""
+    """The address without scheme, `www.`, fragment, tracking parameters (courlan's list) and a slash at the path's end;
+    host in lower case, query in order. What no server tells apart, and no more: paths keep their case."""
     from courlan import normalize_url
 
     address = normalize_url(url.partition("#")[0]).partition("://")[2] or url

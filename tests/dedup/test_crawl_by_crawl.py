@@ -1,0 +1,141 @@
+"""Crawl by crawl against an index, or all at once: the same clusters, and in the end the same documents are left."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from corpusmill.dedup.dedup_index import DedupIndex
+from corpusmill.errors import InputError
+from corpusmill.mill import open_mill
+from corpusmill.recipe import load_recipe
+from corpusmill.schemas import CRAWL_STRIDE
+from corpusmill.storage import Folder
+
+PARTS = 10
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Ten JSON Lines files of edited copies of one another, each with some that only a later file links together."""
+    import json
+    import random
+
+    rng = random.Random(7)
+    words = [f"{a}{b}{c}" for a in "bdfgklmnprst" for b in "aeiou" for c in "bdgklmnprst"]
+    bases = [[rng.choice(words) for _ in range(120)] for _ in range(40)]
+    folder = tmp_path_factory.mktemp("crawls")
+    files = []
+    for part in range(PARTS):
+        rows = []
+        for i in range(60):
+            text = (
+                list(rng.choice(bases))
+                if rng.random() < 0.6
+                else [rng.choice(words) for _ in range(rng.randint(20, 150))]
+            )
+            for _ in range(rng.choice((0, 0, 0, 1, 2, 4, 7))):
+                text[rng.randrange(len(text))] = rng.choice(words)
+            year = 2010 + rng.randrange(16)
+            rows.append({"id": f"{part}-{i:02d}", "url": f"http://x.example/{part}/{i}", "text": " ".join(text),
+                         "date": f"{year}-01-01T00:00:00Z"})  # fmt: skip
+        files.append(folder / f"part-{part:02d}.jsonl")
+        files[-1].write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return files
+
+
+def dedup(run: Path, inputs: list[Path], *overrides: str, engine: str = "local", workers: int = 1) -> dict[str, Any]:
+    settings = ["clean.language.wanted={}", "clean.rules=[]", "clean.editors=[]", *overrides]
+    with open_mill(
+        str(run), load_recipe("sample", settings), inputs=[str(p) for p in inputs], engine=engine, workers=workers
+    ) as mill:
+        mill.run("clean")
+        return mill.run("dedup")
+
+
+def rows(run: Path, kind: str) -> list[dict[str, Any]]:
+    return pa.concat_tables([pq.read_table(p) for p in sorted((run / kind).glob("part-*.parquet"))]).to_pylist()
+
+
+def by_crawls(folder: Path, inputs: list[Path], steps: int, *overrides: str) -> tuple[list[Path], Path]:
+    """The runs, one a crawl, and the index."""
+    runs = []
+    for step in range(steps):
+        some = inputs[step * len(inputs) // steps : (step + 1) * len(inputs) // steps]
+        runs.append(folder / f"run-{step}")
+        index = (f"dedup.index.folder={folder / 'index'}", f"dedup.index.crawl=crawl-{step}")
+        dedup(runs[-1], some, *index, *overrides)
+    return runs, folder / "index"
+
+
+def clusters_of(index: Path) -> set[frozenset[str]]:
+    """Clusters that the index knows, by ids."""
+    ids = {r["address"]: r["id"] for p in index.glob("crawl-*/facts/*.parquet") for r in pq.read_table(p).to_pylist()}
+    smallest: dict[int, int] = {}
+    for path in index.glob("crawl-*/labels/*.parquet"):
+        for r in pq.read_table(path).to_pylist():
+            smallest[r["address"]] = min(r["cluster"], smallest.get(r["address"], r["cluster"]))
+    found: dict[int, set[str]] = {}
+    for address, cluster in smallest.items():
+        found.setdefault(cluster, set()).add(ids[address])
+    return {frozenset(c) for c in found.values()}
+
+
+@pytest.mark.parametrize("policy", ["earliest", "latest", "longest"])
+@pytest.mark.parametrize("steps", [2, 3, 10])
+def test_crawl_by_crawl_ends_where_all_at_once_does(parts: list[Path], tmp_path: Path, steps: int, policy: str):
+    chosen = (f"dedup.survivor={policy}", "dedup.bands=5", "dedup.rows=4", "dedup.verify=0.5")
+    dedup(tmp_path / "all", parts, *chosen, f"dedup.index.folder={tmp_path / 'whole'}", "dedup.index.crawl=all")
+    runs, index = by_crawls(tmp_path, parts, steps, *chosen)
+    whole = {r["id"] for r in rows(tmp_path / "all", "removed")}
+    removed = [r["id"] for run in runs for r in rows(run, "removed")]
+    superseded = [r["id"] for run in runs for r in rows(run, "superseded")]
+    assert clusters_of(index) == clusters_of(tmp_path / "whole")
+    assert sorted(removed + superseded) == sorted(whole)
+    assert len(whole) > 150
+
+
+def test_a_match_in_an_earlier_crawl_is_named(parts: list[Path], tmp_path: Path):
+    runs, _ = by_crawls(tmp_path, parts, 2)
+    ids = [{r["id"] for r in rows(run, "documents")} for run in runs]
+    earlier = [r for r in rows(runs[1], "removed") if r["matched_crawl"] is not None]
+    assert {r["matched_crawl"] for r in earlier} == {"crawl-0"}
+    assert all(r["matched_id"] in ids[0] and r["matched"] >= CRAWL_STRIDE for r in earlier)
+    assert all(r["matched_url"].startswith("http://x.example/") for r in earlier)
+    own = [r for r in rows(runs[1], "removed") if r["matched_crawl"] is None]
+    assert own
+    assert all(r["matched_id"] in ids[1] and r["matched"] < CRAWL_STRIDE for r in own)
+
+
+def test_chosen_crawls_are_compared_and_no_others(parts: list[Path], tmp_path: Path):
+    _, index = by_crawls(tmp_path, parts[:8], 2)
+    named = (f"dedup.index.folder={index}", "dedup.index.crawl=third")
+    dedup(tmp_path / "third", parts[8:], *named, 'dedup.index.earlier=["crawl-0"]')
+    assert {r["matched_crawl"] for r in rows(tmp_path / "third", "removed")} == {None, "crawl-0"}
+    with pytest.raises(InputError, match=r"no crawl named 'nought'; it has crawl-0, crawl-1"):
+        dedup(tmp_path / "fourth", parts[8:], *named, 'dedup.index.earlier=["nought"]')
+
+
+def test_running_a_crawl_again_changes_nothing(parts: list[Path], tmp_path: Path):
+    runs, index = by_crawls(tmp_path, parts[:4], 2)
+    before = {p: p.read_bytes() for p in index.rglob("*") if p.is_file()}
+    removed = (runs[0] / "removed/part-00000.parquet").read_bytes()
+    again = (f"dedup.index.folder={index}", "dedup.index.crawl=crawl-0")
+    dedup(runs[0], parts[:2], *again)
+    dedup(tmp_path / "elsewhere", parts[2:4], f"dedup.index.folder={index}", "dedup.index.crawl=crawl-1")
+    assert {p: p.read_bytes() for p in index.rglob("*") if p.is_file()} == before
+    assert (runs[0] / "removed/part-00000.parquet").read_bytes() == removed
+
+
+def test_an_index_of_other_settings_and_a_crawl_that_others_follow_are_refused(parts: list[Path], tmp_path: Path):
+    _, index = by_crawls(tmp_path, parts[:2], 2)
+    named = (f"dedup.index.folder={index}", "dedup.index.crawl=next")
+    with pytest.raises(InputError, match=r"made with dedup.bands = 14; the recipe says 20"):
+        dedup(tmp_path / "other", parts[2:3], *named, "dedup.bands=20")
+    with pytest.raises(InputError, match=r"'crawl-0' is in the index already, made of other documents, and 'crawl-1'"):
+        dedup(tmp_path / "changed", parts[2:3], f"dedup.index.folder={index}", "dedup.index.crawl=crawl-0")
+    assert [c.name for c in DedupIndex(Folder(str(index))).crawls] == ["crawl-0", "crawl-1"]

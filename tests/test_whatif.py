@@ -226,6 +226,18 @@ def test_a_run_whose_verdicts_are_not_those_of_its_settings_is_refused(run: Path
         what_if(Folder(str(changed)), [CHANGE])
 
 
+@pytest.mark.parametrize("what", ["cut off", "overwritten"])
+def test_a_damaged_part_is_named(what: str, run: Path, tmp_path: Path):
+    changed = tmp_path / "run"
+    shutil.copytree(run, changed)
+    part = changed / "dropped/part-00000.parquet"
+    data = part.read_bytes()
+    half = len(data) // 2
+    part.write_bytes(data[:half] if what == "cut off" else data[:4] + bytes(half) + data[4 + half :])
+    with pytest.raises(DamagedError, match=r"dropped/part-00000.parquet is damaged: .* Remove it and run the stage"):
+        what_if(Folder(str(changed)), [CHANGE])
+
+
 def test_the_command_answers_in_a_table_or_in_json(run: Path, capsys: pytest.CaptureFixture[str]):
     ask = ["whatif", str(run), "--set", CHANGE]
     app(ask, standalone_mode=False)

@@ -50,6 +50,7 @@ def run(web: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         ),
         (["run", "sample", "--input", "x", "--output", "OUT", "--set", "dedup.verify=1.5"], "dedup.verify: found 1.5"),
         (["dedup", "OUT"], "is not a run folder"),
+        (["dedup", ""], "a folder's name is empty; give a path or a URL"),
         (["why", "http://x", "--run", "OUT"], "has no finished clean stage"),
     ],
 )

@@ -19,7 +19,7 @@ from corpusmill.clean.scorers.scoring import JUDGES, SCORERS, check_files
 from corpusmill.errors import InputError
 from corpusmill.recipe import Component, nearest
 
-__all__ = ["Judge", "make_editors", "make_rules", "make_scorers"]
+__all__ = ["Judge", "find_rule", "make_editors", "make_rules", "make_scorers"]
 
 
 def make_rules(components: Sequence[Component]) -> dict[str, Judge]:
@@ -64,9 +64,14 @@ def _named(components: Sequence[Component], section: str, what: str) -> Iterator
         yield name, component, f"{section}[{i}]"
 
 
+def find_rule(component: Component, where: str) -> type:
+    """The class that a rule of a recipe names."""
+    return _find(component, {**RULES, **JUDGES}, where, "rule")
+
+
 def _make_rule(component: Component, where: str) -> Judge:
     """One rule. A table `languages` makes it judge rows of those languages with other thresholds."""
-    found = _find(component, {**RULES, **JUDGES}, where, "rule")
+    found = find_rule(component, where)
     settings = component.settings
     if "languages" not in settings or "languages" in getattr(found, "__dataclass_fields__", {}):
         return _judge(found, component.use, settings, where)

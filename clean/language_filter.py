@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from pydantic import ConfigDict
 
 from corpusmill.clean.languages import MAX_CHARS, Identifier, language_verdicts, make_identifier
+from corpusmill.clean.setting_checks import check_settings
 from corpusmill.columns import batch_of
 
 
@@ -33,6 +34,9 @@ class LanguageFilter:
     identifier: str = "lid.176"
     model: str | None = None
     max_chars: int = MAX_CHARS
+
+    def __post_init__(self) -> None:
+        check_settings(self)
 
     def judge(self, text: str) -> str | None:
         """The reason to drop one text, or None."""

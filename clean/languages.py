@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from corpusmill.clean.fasttext_predictor import FastTextModel, load_fasttext
 from corpusmill.columns import text_buffers
 from corpusmill.errors import InputError
+from corpusmill.recipe import nearest
 from corpusmill.storage import sha256_of
 
 UNKNOWN = "und"  # ISO 639-3: undetermined
@@ -146,6 +147,10 @@ def make_identifier(
     found: ResiliparseIdentifier | FastTextIdentifier
     if name == "resiliparse":
         found = ResiliparseIdentifier()
+    elif name not in ("fasttext", *MODELS):
+        raise InputError(
+            f"clean.language.identifier: none is named {name!r}{nearest(name, [*MODELS, 'fasttext', 'resiliparse'])}"
+        )
     else:
         scripts = any("_" in w for w in wanted)
         found = FastTextIdentifier(find_model(name, model), name=name, scripts=scripts, max_chars=max_chars)

@@ -16,7 +16,7 @@ from corpusmill.clean.url_address import address_of, host_name
 from corpusmill.clean.url_kernels import NOWHERE, match_addresses, match_hosts
 from corpusmill.clean.url_lists import UrlList, keys_of_hosts, load_list
 from corpusmill.clean.word_automaton import WordAutomaton, words_of
-from corpusmill.columns import text_buffers
+from corpusmill.columns import batch_of, text_buffers
 from corpusmill.errors import InputError
 
 REASONS = ("banned_host", "banned_url", "banned_word", "soft_words", "banned_subword")
@@ -51,6 +51,13 @@ class UrlFilter:
         allowed_hosts: Sequence[str] = (),
         lists: Sequence[str] = (),
     ) -> None:
+        given = {
+            "banned_hosts": banned_hosts, "banned_words": banned_words, "soft_words": soft_words,
+            "banned_subwords": banned_subwords, "allowed_hosts": allowed_hosts, "lists": lists,
+        }  # fmt: skip
+        for key, value in given.items():
+            if isinstance(value, str):  # its letters would be banned, one by one
+                raise InputError(f"UrlFilter: {key}: found {value!r}; expected a list, as in [{value!r}]")
         loaded = [load_list(name) for name in lists]
         self.max_soft_words = max_soft_words
         self._allowed = _own_hosts(allowed_hosts, "allowed_hosts")
@@ -75,8 +82,8 @@ class UrlFilter:
         return self.find_batch([url])[0]
 
     def find_batch(self, urls: Sequence[str | None] | pa.Array) -> list[Finding | None]:
-        if isinstance(urls, (pa.Array, pa.ChunkedArray)):
-            urls = urls.to_pylist()
+        if not isinstance(urls, (list, tuple)):
+            urls = batch_of(urls).to_pylist()
         findings: list[Finding | None] = [None] * len(urls)
         open_rows = [i for i, url in enumerate(urls) if url]
         if open_rows:

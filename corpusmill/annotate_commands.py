@@ -94,7 +94,7 @@ def import_(
         list[str] | None, typer.Option("--name", help="3=anna: what to call user 3 of Label Studio.")
     ] = None,
     question: Annotated[list[str] | None, typer.Option("--question", help="Only this question.")] = None,
-    min_kappa: Annotated[float, typer.Option(help="Agreement that labels need to train a model.")] = 0.8,
+    min_kappa: Annotated[float, typer.Option(min=-1, max=1, help="Agreement that labels need to train a model.")] = 0.8,
     min_items: Annotated[int, typer.Option(min=1, help="Items with two labels that it must rest on.")] = 30,
     seed: Annotated[int, typer.Option(help="Of the bootstrap intervals.")] = 0,
     train: Annotated[

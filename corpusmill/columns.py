@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
+
+from corpusmill.errors import InputError
 
 
 def with_columns(batch: pa.RecordBatch, columns: Mapping[str, pa.Array], drop: tuple[str, ...] = ()) -> pa.RecordBatch:
@@ -38,8 +40,17 @@ def byte_lengths(texts: pa.Array) -> np.ndarray:
     return np.diff(offsets)
 
 
-def batch_of(texts: list[str] | pa.Array) -> pa.Array:
-    """An Arrow array of texts, from one, a list or a pandas Series."""
-    if isinstance(texts, (pa.Array, pa.ChunkedArray)):
-        return texts
-    return pa.array(texts, pa.large_string())  # NaN and NA of pandas become null as None does
+def batch_of(texts: Sequence[str | None] | pa.Array) -> pa.Array:
+    """An Arrow array of texts, from one, a list or a pandas Series, categories included."""
+    if isinstance(texts, str):
+        raise InputError("expected a batch of texts, found one text: give a list, or use judge, edit or mask")
+    try:
+        column = texts if isinstance(texts, (pa.Array, pa.ChunkedArray)) else pa.array(texts, pa.large_string())
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as e:
+        raise InputError(f"expected a batch of texts, found something else: {e}") from e
+    if column.type in (pa.string(), pa.large_string()):
+        return column
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    if kind not in (pa.string(), pa.large_string(), pa.string_view(), pa.null()):
+        raise InputError(f"expected a batch of texts, found a column of {kind}")
+    return column.cast(pa.large_string())

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from corpusmill.errors import DamagedError
 from corpusmill.schemas import VERSION_KEY, check_version, conform
 from corpusmill.storage import Folder
 
@@ -55,7 +57,7 @@ def read_part(
 ) -> Iterator[pa.RecordBatch]:
     """The rows of one part, a row group at a time; columns that an older part lacks are null."""
     wanted = pa.schema([f for f in schema if columns is None or f.name in columns])
-    with folder.open(name) as f:
+    with folder.open(name) as f, _damage_named(f"{folder.url}/{name}"):
         parquet = pq.ParquetFile(f)
         metadata = parquet.schema_arrow.metadata or {}
         check_version(metadata.get(VERSION_KEY), f"{folder.url}/{name}")
@@ -63,3 +65,17 @@ def read_part(
         for group in range(parquet.num_row_groups):
             for batch in parquet.read_row_group(group, columns=there).combine_chunks().to_batches():
                 yield conform(batch, wanted)
+
+
+@contextmanager
+def _damage_named(url: str) -> Iterator[None]:
+    try:
+        yield
+    except (pa.ArrowInvalid, OSError) as e:
+        # the storage's errors are of other classes or have a number; those of Arrow about what it read are bare
+        if not isinstance(e, pa.ArrowInvalid) and (type(e) is not OSError or e.errno is not None):
+            raise
+        said = str(e).partition("\n")[0].rstrip(".")
+        raise DamagedError(
+            f"{url} is damaged: {said}. Remove it and run the stage that writes it again: only what is missing is made"
+        ) from e

@@ -49,6 +49,10 @@ class Folder:
     url: str
     options: dict[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        if not self.url:  # an unset variable of the shell; it would be the current folder
+            raise InputError("a folder's name is empty; give a path or a URL, or . for the current folder")
+
     @cached_property
     def _resolved(self) -> tuple[fsspec.AbstractFileSystem, str]:
         try:

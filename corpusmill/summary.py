@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from corpusmill.storage import Folder
 
@@ -43,8 +43,8 @@ def show_evaluation(console: Console, found: Mapping[str, Any]) -> None:
 
 def show_fates(console: Console, found: Sequence[Mapping[str, Any]]) -> None:
     for fate in found:
-        console.print(f"[bold]{_sentence(fate)}[/bold]", highlight=False)
-        table = Table(show_header=False, box=None, pad_edge=False)
+        console.print(_sentence(fate), style="bold", highlight=False, markup=False)
+        table = Table("", Column(overflow="fold"), show_header=False, box=None, pad_edge=False)
         shown = ("url", "id", "warc_file", "warc_offset", "warc_length", "status", "charset", "extractor", "title")
         for key in (*shown, "language", "language_score"):
             if fate.get(key) is not None:

@@ -17,13 +17,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from corpusmill.clean.by_language import ByLanguage, Judge
-from corpusmill.clean.components import make_rules
+from corpusmill.clean.components import find_rule, make_rules
 from corpusmill.clean.languages import language_verdicts
 from corpusmill.clean.rules import Rule
+from corpusmill.clean.scorers.scoring import check_rules_on_scores
 from corpusmill.errors import DamagedError, InputError
 from corpusmill.ledger import StageLedger, part_name
 from corpusmill.parquet_parts import read_part
-from corpusmill.recipe import Clean, override, parse_recipe
+from corpusmill.recipe import Clean, Component, Recipe, nearest, override, parse_recipe
 from corpusmill.schemas import DOCUMENTS, DROPPED
 from corpusmill.storage import Folder
 
@@ -34,6 +35,7 @@ _DECIDED_BEFORE = {
     "clean.url": "addresses are judged before a page is extracted: what is dropped then was never measured",
     "clean.extract": "extraction makes the text that is measured",
     "clean.editors": "editors change the text before it is measured",
+    "clean.scorers": "scorers read the text, which takes another run",
     "clean.language.identifier": "another identifier gives other languages and scores than those stored",
     "clean.language.model": "another model gives other languages and scores than those stored",
     "ingest": "ingest decides what a page is before its text is extracted",
@@ -76,18 +78,24 @@ def plan_change(run: Folder, overrides: Sequence[str]) -> Change:
     """The settings that `run` was cleaned with, and those with `overrides`. Refuses what measures cannot answer."""
     StageLedger(run, "clean").require_manifest()
     stored = {"clean": run.read_json("clean/settings.json")["settings"]["clean"]}
+    stored["clean"]["rules"] = [_as_told(rule) for rule in stored["clean"]["rules"]]
     values = copy.deepcopy(stored)
     for pair in overrides:
         key = pair.partition("=")[0].strip()
-        if not key.startswith("clean."):
-            reason = _DECIDED_BEFORE["ingest"] if key.startswith("ingest") else "it does not decide what clean keeps"
+        section = key.partition(".")[0]
+        if section not in Recipe.model_fields:
+            raise InputError(f"--set {pair}: a recipe has no key {section!r}{nearest(section, [*Recipe.model_fields])}")
+        if section != "clean":
+            reason = _DECIDED_BEFORE.get(section, "it does not decide what clean keeps")
             raise InputError(f"--set {pair}: whatif cannot answer for {key}: {reason}")
         override(values, pair)
-    before, after = (parse_recipe(v, f"{run.url}/clean/settings.json").clean for v in (stored, values))
+    before = parse_recipe(stored, f"{run.url}/clean/settings.json").clean
+    after = parse_recipe(values, "--set").clean
     old, new = _flat(before), _flat(after)
     changed = [key for key in dict.fromkeys([*old, *new]) if old.get(key) != new.get(key)]
     for key in changed:
         _refuse_if_decided_before(key, before, after)
+    check_rules_on_scores(make_rules(after.rules), [c.label for c in after.scorers])
     said = (_sentence(key, old, new, before, after) for key in changed if not key.startswith(_NO_EFFECT))
     return Change(before, after, tuple(said))
 
@@ -109,22 +117,49 @@ def reconsidered(run: Folder, change: Change) -> Iterator[pa.RecordBatch]:
         yield pa.RecordBatch.from_arrays([*columns, stored, after], names=["id", "url", "language", "before", "after"])
 
 
+class Told:
+    """In place of a rule whose files the run knows by their checksums alone: what it said is all there is of it."""
+
+    def __init__(self, rule: str, reason: str | None, stored: Mapping[str, Any], **changed: Any) -> None:
+        self.reason = reason
+        for key in changed:
+            if key not in stored:
+                raise InputError(f"clean.rules.{rule}.{key}: no such setting{nearest(key, list(stored))}")
+            raise InputError(
+                f"whatif cannot answer for clean.rules.{rule}.{key}: the rule reads the text. Clean again, with these "
+                "settings, to know"
+            )
+
+    def judge_rows(self, batch: pa.RecordBatch) -> pa.StringArray:
+        raise AssertionError("it reads the text")
+
+
+def _as_told(rule: dict[str, Any]) -> dict[str, Any]:
+    component = Component.model_validate(rule)
+    found = find_rule(component, "clean.rules")
+    if not hasattr(found, "identity"):
+        return rule
+    told = {"rule": component.label, "reason": getattr(found, "reason", None), "stored": component.settings}
+    return {"use": f"{__name__}:{Told.__name__}", "name": component.label, **told}
+
+
 class _Verdicts:
     """What settings say of rows that were measured, judged in the order of the recipe."""
 
     def __init__(self, stored: Clean, wanted: Clean) -> None:
         self.wanted = wanted.language.wanted
         self.rules = make_rules(wanted.rules)
-        self.places = [c.name or c.use for c in stored.rules]
-        old, new = ({c.name or c.use: c for c in clean.rules} for clean in (stored, wanted))
+        self.places = [c.label for c in stored.rules]
+        old, new = ({c.label: c for c in clean.rules} for clean in (stored, wanted))
         self.untouched = {name for name in new if new[name] == old.get(name)}
+        reasons = [getattr(rule, "reason", None) for rule in make_rules(stored.rules).values()]
+        self.reasons = {r: place for place, r in enumerate(reasons) if r is not None and reasons.count(r) == 1}
+        """Those that rules give with a detail of their own, which does not name the rule, to the rule's place."""
+        self.all_scored = all(scorer.settings.get("rows") == "all" for scorer in stored.scorers)
 
     def reached(self, rows: pa.RecordBatch) -> pa.Array:
         """Rows that were identified, measured and judged; all others were dropped earlier, and stay so."""
-        reasons = rows.column("drop_reason")
-        judged = pc.or_(pc.is_null(reasons), pc.is_in(reasons, pa.array(_LANGUAGE_REASONS)))
-        judged = pc.or_(judged, pc.is_in(rows.column("drop_detail"), pa.array(self.places, pa.string())))
-        return pc.and_(judged, rows.column("language").is_valid())
+        return pc.or_(pc.is_null(rows.column("drop_reason")), rows.column("language").is_valid())
 
     def judge(self, rows: pa.RecordBatch) -> pa.StringArray:
         reasons = language_verdicts(rows.column("language"), rows.column("language_score"), self.wanted)
@@ -139,19 +174,30 @@ class _Verdicts:
 
     def _decided_by(self, rows: pa.RecordBatch) -> pa.Array:
         """Place of the rule that decided each row: -1 for its language, the number of rules where it was kept."""
-        place = pc.index_in(rows.column("drop_detail"), pa.array(self.places, pa.string())).fill_null(-1)
-        return pc.if_else(pc.is_null(rows.column("drop_reason")), pa.scalar(len(self.places), pa.int32()), place)
+        reasons, details = rows.column("drop_reason"), rows.column("drop_detail")
+        told = pc.index_in(reasons, pa.array(list(self.reasons), pa.string()))
+        place = pc.take(pa.array(list(self.reasons.values()), pa.int32()), told)
+        place = pc.coalesce(place, pc.index_in(details, pa.array(self.places, pa.string())))
+        by_language = pc.is_in(reasons, pa.array(_LANGUAGE_REASONS))
+        by_language = pc.and_(by_language, pc.equal(details, rows.column("language")))
+        place = pc.if_else(by_language, pa.scalar(-1, pa.int32()), place)
+        place = pc.if_else(pc.is_null(reasons), pa.scalar(len(self.places), pa.int32()), place)
+        if place.null_count:
+            reason = reasons.filter(pc.is_null(place))[0]
+            raise InputError(
+                f"whatif cannot answer: nothing stored says which rule dropped pages as {reason}; two rules give this "
+                "reason, or its rule has no attribute `reason`. Clean again, with these settings, to know"
+            )
+        return place
 
     def _judge(self, name: str, rule: Judge, rows: pa.RecordBatch, decided_by: pa.Array) -> pa.StringArray:
         """Verdicts of one rule: from stored columns where it reads those, else the verdict that it gave in the run."""
         reads = _reads(rule)
-        answerable = pa.array(np.ones(rows.num_rows, bool))
-        for column in reads if reads is not None else ():
-            answerable = pc.and_(answerable, pc.is_valid(rows.column(column)))
+        answerable = pa.array(np.full(rows.num_rows, reads is not None))
+        for column in reads or ():
+            answerable = pc.and_(answerable, self._stored(column, rows, decided_by))
         if reads is not None and pc.all(answerable).as_py() is not False:
             return rule.judge_rows(rows)
-        if reads is None:
-            answerable = pa.array(np.zeros(rows.num_rows, bool))
         place = self.places.index(name) if name in self.untouched else len(self.places) + 1
         known = pc.or_(answerable, pc.greater_equal(decided_by, place))
         unknown = rows.num_rows - pc.sum(known).as_py()
@@ -166,6 +212,12 @@ class _Verdicts:
         if not pc.any(answerable).as_py():
             return stored
         return pc.replace_with_mask(stored, answerable, rule.judge_rows(rows.filter(answerable)))
+
+    def _stored(self, column: str, rows: pa.RecordBatch, decided_by: pa.Array) -> pa.Array:
+        """Where a column holds what a rerun would compute. No score is an answer, too, of a row that was scored."""
+        if column != "scores":
+            return pc.is_valid(rows.column(column))
+        return pc.or_(pc.greater_equal(decided_by, 0), pa.scalar(self.all_scored))
 
 
 def _reads(rule: Judge) -> frozenset[str] | None:
@@ -218,10 +270,10 @@ def _flat(clean: Clean) -> dict[str, Any]:
     add("clean", clean.model_dump(mode="json", exclude={"rules", "editors"}))
     for section in ("rules", "editors"):
         components = getattr(clean, section)
-        flat[f"clean.{section}"] = [c.name or c.use for c in components]
+        flat[f"clean.{section}"] = [c.label for c in components]
         for component in components:
             for setting, value in component.settings.items():
-                add(f"clean.{section}.{component.name or component.use}.{setting}", value)
+                add(f"clean.{section}.{component.label}.{setting}", value)
     return flat
 
 

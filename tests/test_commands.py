@@ -9,11 +9,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from corpusmill.errors import InputError
 from corpusmill.mill import open_mill
 from corpusmill.recipe import load_recipe, parse_recipe
 from corpusmill.storage import Folder
+from corpusmill.summary import show_fates
 
 STAGES = ["stages=['clean','dedup','tokenize']", "tokenize.vocab_size=600"]
 
@@ -48,6 +50,7 @@ def run(web: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         ),
         (["run", "sample", "--input", "x", "--output", "OUT", "--set", "dedup.verify=1.5"], "dedup.verify: found 1.5"),
         (["dedup", "OUT"], "is not a run folder"),
+        (["dedup", ""], "a folder's name is empty; give a path or a URL"),
         (["why", "http://x", "--run", "OUT"], "has no finished clean stage"),
     ],
 )
@@ -140,6 +143,15 @@ def test_why_tells_the_fate_of_a_page(kind: str, said: str, web: Path, run: Path
     urls = [t["url"] for t in truth if t["kind"] == kind and t["language"] in ("en", None)]
     answers = [corpusmill("why", url, "--run", str(run)).stdout for url in urls[:4]]
     assert any(said in answer for answer in answers), answers
+
+
+def test_what_why_shows_is_whole_and_is_taken_for_no_markup(capsys: pytest.CaptureFixture[str]):
+    url = "https://a.example/" + "x" * 100
+    fate = {"fate": "dropped", "drop_stage": "clean", "drop_reason": "bad", "drop_detail": "[/b]", "url": url}
+    show_fates(Console(width=80, soft_wrap=True), [fate])
+    shown = capsys.readouterr().out
+    assert "dropped in clean: bad ([/b])" in shown
+    assert url in "".join(shown.split()[-3:])
 
 
 def test_every_document_in_a_shard_can_be_read_again_from_its_warc(run: Path):

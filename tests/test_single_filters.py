@@ -17,7 +17,7 @@ import pyarrow as pa
 import pytest
 
 import corpusmill.clean
-from corpusmill.clean import PiiMask, Rule, UrlFilter, as_datatrove, as_spark_udf
+from corpusmill.clean import GopherQuality, LanguageFilter, PiiMask, Rule, UrlFilter, as_datatrove, as_spark_udf
 from corpusmill.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -47,6 +47,10 @@ def _needs_nothing(found: type) -> bool:
 
 
 RULES = {name: rule for name, rule in exported("judge_batch").items() if isinstance(rule, Rule)}
+FILTERS = {
+    "LanguageFilter": LanguageFilter(languages={"en": 0.5}, identifier="resiliparse"),
+    "UrlFilter": UrlFilter(banned_words=("mill",)),
+}
 EDITORS = exported("edit_batch")
 
 
@@ -65,18 +69,21 @@ def spark(java: str) -> Iterator[Any]:
     os.environ |= before
 
 
-@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("name", RULES | FILTERS)
 def test_a_rule_judges_lists_arrays_and_series_as_it_judges_each_text(name: str):
-    rule = RULES[name]
+    rule = (RULES | FILTERS)[name]
     expected = [None if t is None else rule.judge(t) for t in TEXTS]
     array = pa.array(TEXTS, pa.string())
     chunked = pa.chunked_array([array[:2], array[2:]])
-    for batch in (TEXTS, array, array.cast(pa.large_string()), chunked, pd.Series(TEXTS)):
+    categories = (array.dictionary_encode(), pd.Series(TEXTS, dtype="category"))
+    for batch in (TEXTS, array, array.cast(pa.large_string()), chunked, pd.Series(TEXTS), *categories):
         found = rule.judge_batch(batch)
         assert pa.types.is_string(found.type)
         assert found.to_pylist() == expected
     assert rule.judge_batch(array[1:4]).to_pylist() == expected[1:4]
-    assert pickle.loads(pickle.dumps(rule)) == rule
+    again = pickle.loads(pickle.dumps(rule))
+    assert again.judge_batch(TEXTS).to_pylist() == expected
+    assert again == rule or name == "UrlFilter"
 
 
 @pytest.mark.parametrize("name", EDITORS)
@@ -90,7 +97,7 @@ def test_an_editor_edits_lists_arrays_and_series_as_it_edits_each_text(name: str
 
 
 def test_spark_gives_what_a_batch_gives(spark: Any):
-    blocks = RULES | EDITORS | {"masked": PiiMask(style="example")}
+    blocks = RULES | FILTERS | EDITORS | {"masked": PiiMask(style="example")}
     frame = spark.createDataFrame([(i, t) for i, t in enumerate(TEXTS)], "i int, text string").coalesce(1)
     rows = frame.select("i", *(as_spark_udf(block)("text").alias(name) for name, block in blocks.items())).collect()
     found = {row["i"]: row.asDict() for row in rows}
@@ -129,8 +136,8 @@ def test_a_datatrove_block_passes_and_drops_the_same(name: str):
             assert step.stats.stats[kind].total >= count
 
 
-@pytest.mark.skipif(not hasattr(UrlFilter, "judge_batch"), reason="UrlFilter judges one address at a time")
 def test_a_url_filter_in_datatrove_reads_the_address():
+    pytest.importorskip("datatrove")
     from datatrove.data import Document
 
     documents = [
@@ -138,6 +145,36 @@ def test_a_url_filter_in_datatrove_reads_the_address():
         for i, u in enumerate(["https://a.example/x", "https://b.example/casino"])
     ]
     assert [d.id for d in as_datatrove(UrlFilter(banned_words=("casino",))).run(documents)] == ["0"]
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (
+            lambda: GopherQuality(min_words="40"),
+            "GopherQuality: min_words: found '40': input should be",
+        ),
+        (lambda: PiiMask(kinds=("emial",)), "PiiMask: kinds: found 'emial': input should be 'email', 'ip'"),
+        (lambda: PiiMask(action="dorp"), "PiiMask: action: found 'dorp': input should be 'mask', 'drop' or 'count'"),
+        (lambda: LanguageFilter(languages=["en"]), "LanguageFilter: languages: found .* a valid dictionary"),
+        (lambda: LanguageFilter(identifier="lid17").judge("a"), "none is named 'lid17'; did you mean 'lid.176'"),
+        (
+            lambda: UrlFilter(banned_words="casino"),
+            r"found 'casino'; expected a list, as in \['casino'\]",
+        ),
+        (lambda: GopherQuality().judge_batch("one text"), "expected a batch of texts, found one text"),
+        (lambda: UrlFilter().judge_batch("https://a.example/"), "expected a batch of texts, found one text"),
+        (lambda: PiiMask().mask_batch(pa.array([1, 2])), "expected a batch of texts, found a column of int64"),
+        (lambda: PiiMask().mask_batch(pd.Series([1, 2])), "expected a batch of texts, found something else"),
+    ],
+)
+def test_a_wrong_value_is_refused_in_a_sentence(make: Any, said: str):
+    with pytest.raises(InputError, match=said):
+        make()
+
+
+def test_a_list_may_stand_for_a_tuple():
+    assert PiiMask(kinds=["email"]).mask("me@mill.org, +44 20 7946 0958") == "[EMAIL], +44 20 7946 0958"
 
 
 def test_what_is_neither_rule_nor_editor_is_refused_in_a_sentence():

@@ -104,6 +104,74 @@ def test_with_the_screen_on_scores_are_answered_exactly_and_languages_refused(we
         what_if(Folder(str(made)), ["clean.language.wanted.de=0.3"])
 
 
+@pytest.fixture(scope="module")
+def with_files(run: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
+    """A recipe with a score and two rules that read files, each of which says what it found."""
+    texts = pq.read_table(run / "documents", columns=["text"], filters=[("language", "=", "en")])["text"].to_pylist()
+    folder = tmp_path_factory.mktemp("files")
+    (folder / "lists").mkdir()
+    (folder / "lists/en").write_text("council\neditor\n")
+    (folder / "words").mkdir()
+    (folder / "words/en").write_text("price\n")
+    (folder / "exam.jsonl").write_text("".join(json.dumps({"text": t}) + "\n" for t in texts[:3]))
+    return (
+        f'clean.scorers=[{{use="bad_words", name="hits", lists="{folder}/lists"}}]',
+        'clean.rules=[{use="gopher_quality", min_words=150, min_stop_words=0}, {use="score", of="hits", max=4.0}, '
+        f'{{use="bad_words", lists="{folder}/words", max=3}}, '
+        f'{{use="decontaminate", sets={{exam={{path="{folder}/exam.jsonl"}}}}}}, {{use="lengths", min_words=200}}]',
+        *MADE_WITH[1:],
+    )
+
+
+@pytest.fixture(scope="module")
+def scored(web: Path, with_files: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return clean(tmp_path_factory.mktemp("scored") / "run", web, *with_files)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "clean.rules.gopher_quality.min_words=260",
+        "clean.rules.score hits.max=2.0",
+        "clean.rules.lengths.min_words=150",
+        "clean.language.wanted.en=0.8",
+    ],
+)
+def test_bounds_on_scores_are_tried_and_rules_that_read_files_say_what_they_said(
+    change: str, scored: Path, web: Path, with_files: tuple[str, ...], tmp_path: Path
+):
+    before, after = fates(scored), fates(clean(tmp_path / "run", web, *with_files, change))
+    assert {"hits_too_high", "bad_words", "contaminated", "too_few_words"} <= set(before.values())
+    assert fates_if(scored, change) == after != before
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("clean.rules.bad_words.max=2", "cannot answer for clean.rules.bad_words.max: the rule reads the text"),
+        ("clean.rules.bad_words.mx=2", "clean.rules.bad_words.mx: no such setting; did you mean 'max'"),
+        ("clean.rules.score hits.max=9.0", "the rule 'bad_words' reads text .* the run never asked it about"),
+        ("clean.rules.gopher_quality.min_words=0", "the rule 'bad_words' reads text .* the run never asked it about"),
+        ("clean.language.wanted.es=0.3", "the rule 'score hits' reads scores .* the run never asked it about"),
+        ('clean.rules=[{use="score", of="hit", max=1.0}]', "no scorer is named 'hit'; did you mean 'hits'"),
+        ("clean.scorers=[]", "cannot answer for clean.scorers: scorers read the text"),
+    ],
+)
+def test_what_scores_and_files_cannot_answer_is_refused_by_name(change: str, said: str, scored: Path):
+    with pytest.raises(InputError, match=said):
+        what_if(Folder(str(scored)), [change])
+
+
+def test_two_rules_that_give_one_reason_with_details_of_their_own_cannot_be_told_apart(scored: Path, tmp_path: Path):
+    changed = tmp_path / "run"
+    shutil.copytree(scored, changed)
+    stored = json.loads((changed / "clean/settings.json").read_text())
+    stored["settings"]["clean"]["rules"].append({**stored["settings"]["clean"]["rules"][2], "name": "again"})
+    (changed / "clean/settings.json").write_text(json.dumps(stored))
+    with pytest.raises(InputError, match="nothing stored says which rule dropped pages as bad_words"):
+        what_if(Folder(str(changed)), ["clean.rules.lengths.min_words=150"])
+
+
 def test_examples_name_pages_that_change_sides(run: Path):
     answer = what_if(Folder(str(run)), [CHANGE], examples=2)
     moved = answer["newly_dropped"]
@@ -126,6 +194,10 @@ def test_examples_name_pages_that_change_sides(run: Path):
         ("clean.language.identifier=lid.176", "cannot answer for clean.language.identifier: another identifier"),
         ("clean.language.model=/x", "cannot answer for clean.language.model: another model"),
         ("ingest.max_page_bytes=10", "cannot answer for ingest.max_page_bytes: ingest decides"),
+        ("claen.rules.first.min_words=3", "--set claen.* a recipe has no key 'claen'; did you mean 'clean'"),
+        ("min_words=3", "--set min_words=3: a recipe has no key 'min_words'; expected one of clean, dedup"),
+        ("clean.ruls.first.min_words=3", "^--set: clean.ruls: no such key; did you mean 'rules'"),
+        ("clean=3", "^--set: clean: found 3"),
         ("dedup.bands=3", "cannot answer for dedup.bands: it does not decide what clean keeps"),
         ("clean.rules.theirs.regex_exp=x", "the rule 'theirs' reads text .* it is not as it was in the run"),
         ("clean.rules.first.min_words=3", "the rule 'theirs' reads text .* the run never asked it about at least"),
@@ -151,6 +223,18 @@ def test_a_run_whose_verdicts_are_not_those_of_its_settings_is_refused(run: Path
     stored["settings"]["clean"]["rules"][2]["min_words"] = 350
     (changed / "clean/settings.json").write_text(json.dumps(stored))
     with pytest.raises(DamagedError, match="cleaned by another version"):
+        what_if(Folder(str(changed)), [CHANGE])
+
+
+@pytest.mark.parametrize("what", ["cut off", "overwritten"])
+def test_a_damaged_part_is_named(what: str, run: Path, tmp_path: Path):
+    changed = tmp_path / "run"
+    shutil.copytree(run, changed)
+    part = changed / "dropped/part-00000.parquet"
+    data = part.read_bytes()
+    half = len(data) // 2
+    part.write_bytes(data[:half] if what == "cut off" else data[:4] + bytes(half) + data[4 + half :])
+    with pytest.raises(DamagedError, match=r"dropped/part-00000.parquet is damaged: .* Remove it and run the stage"):
         what_if(Folder(str(changed)), [CHANGE])
 
 

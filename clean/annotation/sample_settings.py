@@ -64,6 +64,7 @@ def checked(settings: SampleSettings) -> SampleSettings:
     _require(0.0 <= settings.overlap <= 1.0, settings, "overlap", "expected a share from 0 to 1")
     people, each = settings.annotators, settings.labels_per_item
     enough = each is None or 1 <= each <= len(people)
+    _require(each is None or bool(people), settings, "labels_per_item", "name annotators as well (--annotator)")
     _require(enough, settings, "labels_per_item", f"expected 1 to {len(people)}, the number of annotators")
     _check_names(people)
     return settings

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import codecs
 import csv
+import difflib
 import io
 from collections.abc import Iterable, Mapping, Sequence
 
 from corpusmill.clean.annotation.label_table import Answer
-from corpusmill.clean.annotation.questions import Question
+from corpusmill.clean.annotation.questions import RESERVED, Question
 from corpusmill.errors import InputError
-from corpusmill.recipe import nearest
 
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠", "|", "%")
 _DELIMITERS = (",", ";", "\t", "|")
@@ -47,10 +47,14 @@ def read_sheet(data: bytes, name: str, annotator: str, questions: Sequence[Quest
     rows = _rows(_text(data, name), name)
     columns = [c.strip().casefold() for c in rows[0]]
     asked = {q.name: columns.index(q.name) for q in questions if q.name in columns}
+    others = [c for c in columns if c not in asked and c not in RESERVED]
+    for question in questions:  # a renamed column would lose its labels without a word
+        if question.name not in asked and (near := difflib.get_close_matches(question.name, others, n=1, cutoff=0.75)):
+            raise InputError(f"{name}: no column {question.name!r}, but one named {near[0]!r}; rename or remove it")
     if not asked:
         raise InputError(
             f"{name}: no question among its columns ({', '.join(rows[0][:12])}); "
-            f"expected {', '.join(q.name for q in questions)}{nearest(columns[-1], [q.name for q in questions])}"
+            f"expected {', '.join(q.name for q in questions)}"
         )
     for column in ("item", "annotator", *asked):
         if columns.count(column) > 1:

@@ -11,6 +11,7 @@ from typing import ClassVar, NamedTuple
 import pyarrow as pa
 from pydantic import ConfigDict
 
+from corpusmill.clean.setting_checks import check_settings
 from corpusmill.columns import batch_of
 
 NO_CHANGES: Mapping[str, int] = MappingProxyType({})
@@ -36,6 +37,9 @@ class Editor(ABC):
 
     # without it a mistyped setting in a recipe is silently accepted
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
+
+    def __post_init__(self) -> None:
+        check_settings(self)
 
     @abstractmethod
     def edit(self, text: str) -> Edit: ...

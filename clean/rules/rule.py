@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import ConfigDict
 
+from corpusmill.clean.setting_checks import check_settings
 from corpusmill.clean.text_measures import measure
 from corpusmill.columns import batch_of
 
@@ -24,6 +25,9 @@ class Rule(ABC):
 
     # without it a mistyped setting in a recipe is silently accepted
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
+
+    def __post_init__(self) -> None:
+        check_settings(self)
 
     @abstractmethod
     def reasons(self, measures: pa.StructArray) -> Iterator[tuple[str, pa.BooleanArray]]:

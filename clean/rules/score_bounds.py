@@ -24,6 +24,8 @@ class ScoreBounds:
     """Judge texts in these languages only; empty means all."""
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
+    reads: ClassVar[tuple[str, ...]] = ("scores",)
+    """Columns that it judges by: `whatif` can answer for it."""
 
     def judge_rows(self, batch: pa.RecordBatch) -> pa.StringArray:
         scores = score_of(batch, self.of)

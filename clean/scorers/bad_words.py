@@ -14,6 +14,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -39,6 +40,7 @@ class BadWords(Scorer):
     max: int = 0
     keep_share: float = 0.0
     """Share of the texts with bad words that is kept all the same, drawn by a hash of the text (C4's keep_fraction)."""
+    reason: ClassVar[str] = "bad_words"
 
     def files(self) -> dict[str, Path]:
         return {"lists": Path(self.lists)}
@@ -62,12 +64,12 @@ class BadWords(Scorer):
         """(reason, detail) of each row; null where the text has no more than `max` bad words."""
         rows = zip(batch.column("text").to_pylist(), batch.column("language").to_pylist(), strict=True)
         found = [self.find(text, language) for text, language in rows]
-        reasons = ["bad_words" if word is not None else None for word in found]
+        reasons = [self.reason if word is not None else None for word in found]
         details = pa.array(found, pa.string())
         return pa.StructArray.from_arrays([pa.array(reasons, pa.string()), details], names=["reason", "detail"])
 
     def judge(self, text: str, language: str | None = None) -> str | None:
-        return "bad_words" if self.find(text, language) is not None else None
+        return self.reason if self.find(text, language) is not None else None
 
     def find(self, text: str | None, language: str | None = None) -> str | None:
         """The first bad word of a text that is to be dropped, or None."""

@@ -7,7 +7,7 @@ Adding one is its file and one line here. A recipe may also name any class on th
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -48,7 +48,7 @@ def check_files(component: Any, where: str) -> None:
             raise InputError(f"{where}.{e}") from e
 
 
-def check_rules_on_scores(rules: Mapping[str, Any], scorers: Mapping[str, TextScorer]) -> None:
+def check_rules_on_scores(rules: Mapping[str, Any], scorers: Collection[str]) -> None:
     """A bound on a score that nothing gives would keep everything, silently."""
     for name, rule in rules.items():
         if isinstance(rule, ScoreBounds) and not any(rule.of == s or rule.of.startswith(s + ".") for s in scorers):

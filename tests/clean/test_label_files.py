@@ -109,7 +109,8 @@ def test_what_does_not_count_is_counted_with_why():
     ("data", "said"),
     [
         (b"name,quality\nbcd,good\n", "no column named 'item' in its first row"),
-        (b"item,qualty\nbcd,good\n", "no question among its columns .*did you mean 'quality'"),
+        (b"item,label\nbcd,good\n", "no question among its columns .*expected quality, adult, language_right"),
+        (b"item,qualty,adult\nbcd,good,no\n", "no column 'quality', but one named 'qualty'; rename or remove it"),
         (b"item,quality,quality\nbcd,good,bad\n", "two columns are named 'quality'"),
         (b"item,annotator,quality\nbcd,,good\n", "row 2: the column annotator is empty"),
         (b"item,quality\nxyz,good\n", "none of the 1 answers is for an item of this sample"),

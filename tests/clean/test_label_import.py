@@ -253,6 +253,7 @@ def test_the_report_shows_strangers_text_as_text(labels: Path):
         (["--from", "SHEET", "--question", "qualty"], "--question qualty: no such question; did you mean 'quality'?"),
         (["--from", "SHEET", "--name", "3"], "--name 3: expected USER=NAME"),
         (["--from", "SHEET"], "no label in these files"),
+        (["--from", "SHEET", "--min-kappa", "80"], "'--min-kappa'"),
     ],
 )
 def test_a_mistake_in_the_command_is_one_sentence(labels: Path, arguments: list[str], said: str):

@@ -199,6 +199,7 @@ def test_a_share_is_dealt_to_several_and_the_rest_in_turn():
         ({"quantiles": 1}, "quantiles: found 1; expected 2 or more"),
         ({"max_per_host": 0}, "max_per_host: found 0"),
         ({"max_chars": 40_000}, "max_chars: found 40000; a spreadsheet's cell holds 30,000"),
+        ({"labels_per_item": 2}, "labels_per_item: found 2; name annotators as well"),
         ({"annotators": ("a",), "labels_per_item": 2}, "labels_per_item: found 2; expected 1 to 1"),
         ({"annotators": ("../x",)}, "annotators: '../x' cannot name a file"),
         ({"annotators": ("anna", "Anna")}, "is named twice"),

@@ -35,12 +35,13 @@ _STEP = 1 << 20
 def walk(stream: IO[bytes], name: str, max_record_bytes: int) -> Iterator[Member]:
     """Yield every record of a WARC or ARC, compressed by record, as a whole, or not at all.
 
-    Memory is one record, at most `max_record_bytes` of it. Raises InputError if the file holds no record.
+    Memory is one record, at most `max_record_bytes` of it. Raises InputError if the file has bytes, but no record.
     """
     window = Window(stream)
     limit = max_record_bytes + HEADER_ROOM
-    if not window.peek(1):
-        raise InputError(f"{name} is empty: expected a WARC or ARC file")
+    if not window.peek(1):  # a download that failed, among many: to be told, but no reason to stop
+        yield Member(0, 0, b"", "the file is empty")
+        return
     codec = _codec(window)
     if codec is not None:
         yield from _walk_compressed(stream, window, codec, name, limit)

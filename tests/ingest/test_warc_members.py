@@ -182,7 +182,6 @@ def test_a_record_larger_than_asked_for_is_marked_and_the_next_one_is_read():
 @pytest.mark.parametrize(
     ("data", "sentence"),
     [
-        (b"", "x.warc is empty: expected a WARC or ARC file"),
         (b"hello, world", "x.warc is not a WARC file: it begins with b'hell"),
         (b"\x7fELF\x02\x01", "x.warc is not a WARC file: it begins with b'\\x7fELF"),
         (b"filedesc\n", "x.warc is not a WARC file: it begins with b'file"),
@@ -195,6 +194,10 @@ def test_what_is_no_warc_is_refused_by_name_and_first_bytes(data: bytes, sentenc
     with pytest.raises(InputError) as caught:
         members(data, "x.warc")
     assert sentence in str(caught.value)
+
+
+def test_an_empty_file_is_told_as_one_damaged_record_and_stops_nothing():
+    assert [(m.length, m.damage) for m in members(b"")] == [(0, "the file is empty")]
 
 
 @pytest.mark.parametrize("form", [by_record, whole, b"".join])

@@ -6,12 +6,10 @@ inflated beyond the size that a page may have.
 
 from __future__ import annotations
 
-import codecs
 import io
 import re
 import zlib
 from dataclasses import dataclass
-from functools import cache
 
 from corpusmill.ingest.byte_window import CutOff, Damage, Window
 from corpusmill.ingest.record_heads import read_fields
@@ -44,9 +42,9 @@ class HttpMessage:
 
     @property
     def charset(self) -> str | None:
-        """The charset named, lower case, if there is a codec of that name."""
+        """The charset named, lower case; which one it means, if any, the Encoding standard says, not Python."""
         found = _CHARSET.search(self.fields.get("content-type", ""))
-        return found[1].lower() if found and _is_text_codec(found[1].lower()) else None
+        return found[1].lower() if found else None
 
 
 class TooLarge(Exception):  # noqa: N818 (a reason, as Damage is)
@@ -204,11 +202,3 @@ def _unzstded(data: bytes, limit: int) -> Body:
     except CutOff:
         return Body(b"".join(parts), "zstd: the body ends inside its encoding")
     return Body(b"".join(parts))
-
-
-@cache
-def _is_text_codec(name: str) -> bool:
-    try:
-        return codecs.lookup(name)._is_text_encoding  # hex and rot13 are codecs, too
-    except (LookupError, ValueError):
-        return False

@@ -24,6 +24,8 @@ _MARKUP = re.compile(rb"(?:\xef\xbb\xbf)?\s*<[a-zA-Z!?]")
 _NO_ENCODINGS = frozenset(
     {"", "identity", "none", "utf-8", "utf8", "binary", "8bit", "7bit", "text/html", "iso-8859-1"}
 )
+_PACKED = re.compile(r"\b(?:x-)?gzip\b|\bdeflate\b")
+"""Transfer codings that pack (RFC 9112, 7.2); of the others only `chunked` changes anything."""
 _PIECE = 1 << 16
 
 
@@ -75,11 +77,10 @@ def decoded(raw: bytes, message: HttpMessage, limit: int) -> Body:
     A label that the body does not bear out is passed over: crawlers decode and forget it. Raises Damage where nothing
     can be made of the body, TooLarge where it has more than `limit` bytes.
     """
-    body = Body(raw)
-    if "chunked" in message.fields.get("transfer-encoding", "").lower():
-        body = _dechunked(raw)
-    for name in reversed(message.fields.get("content-encoding", "").lower().split(",")):
-        name = name.strip()
+    transfer = message.fields.get("transfer-encoding", "").lower()
+    body = _dechunked(raw) if "chunked" in transfer else Body(raw)
+    names = [*message.fields.get("content-encoding", "").lower().split(","), *_PACKED.findall(transfer)]
+    for name in map(str.strip, reversed(names)):
         if name in _NO_ENCODINGS or not body.data:
             continue
         try:

@@ -18,7 +18,17 @@ from typing import IO
 
 from corpusmill.errors import InputError
 from corpusmill.recipe import Ingest
-from corpusmill.remote_files import ATTEMPTS, BLOCK_BYTES, at_once, filesystem_of, is_remote, open_remote, size_of
+from corpusmill.remote_files import (
+    ATTEMPTS,
+    BLOCK_BYTES,
+    at_once,
+    filesystem_of,
+    is_remote,
+    local_size,
+    open_local,
+    open_remote,
+    size_of,
+)
 
 _CHUNK = 1 << 20
 _FIRST_ATTEMPTS = 4
@@ -35,6 +45,10 @@ def expand(patterns: Iterable[str], settings: Ingest | None = None) -> dict[str,
     settings = settings or Ingest()
     names: dict[str, None] = {}
     for pattern in patterns:
+        if not pattern:
+            raise InputError(
+                "an input is empty text: expected a file, a pattern, a list or a crawl. Is a variable unset?"
+            )
         source, choice = Choice.split(pattern)
         names |= dict.fromkeys(choice.of(_named(source, settings)))
     if not names:
@@ -48,15 +62,7 @@ def expand(patterns: Iterable[str], settings: Ingest | None = None) -> dict[str,
 def open_input(name: str, block_bytes: int = BLOCK_BYTES, attempts: int = ATTEMPTS) -> IO[bytes]:
     """A seekable stream over one file. A remote one is read in blocks, and asked again where the network fails."""
     fs, path = filesystem_of(name)
-    if is_remote(fs):
-        return open_remote(name, block_bytes, attempts)
-    try:
-        handle: IO[bytes] = fs.open(path, "rb")
-    except FileNotFoundError as e:
-        raise InputError(f"{name}: there is no such file") from e
-    except (PermissionError, IsADirectoryError) as e:
-        raise InputError(f"{name} cannot be read: {e.strerror or e}") from e
-    return handle
+    return open_remote(name, block_bytes, attempts) if is_remote(fs) else open_local(fs, path, name)
 
 
 def read_lines(name: str) -> list[str]:
@@ -130,7 +136,8 @@ def _named(source: str, settings: Ingest) -> Sequence[str]:
 def _matches(name: str) -> Sequence[str]:
     """The files of a glob, of a folder that is a data set, or the one file of this name (not looked for yet)."""
     fs, path = filesystem_of(name)
-    if any(c in path for c in ("*[" if name.startswith("http") else "*?[")):
+    is_pattern = any(c in path for c in ("*[" if name.startswith("http") else "*?["))
+    if is_pattern and (is_remote(fs) or not fs.isfile(path)):  # a file may have brackets in its name
         paths = sorted(p for p in fs.glob(path) if fs.isfile(p))
         if not paths:
             raise InputError(f"{name}: no file matches this pattern")
@@ -152,10 +159,8 @@ def _parts(name: str, settings: Ingest) -> dict[str, int]:
     fs, path = filesystem_of(name)
     if is_remote(fs):
         size = size_of(name, _FIRST_ATTEMPTS)
-    elif not fs.exists(path):
-        raise InputError(f"{name}: there is no such file")
     elif fs.isdir(path):
         raise InputError(f"{name} is a folder; give the WARC files in it, for example {name.rstrip('/')}/*.warc.gz")
     else:
-        size = int(fs.size(path))
+        size = local_size(fs, path, name)
     return index_parts(name, settings.rows_per_part) or {name: size}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import pyarrow as pa
@@ -96,18 +97,17 @@ def _show_pages(console: Console, path: str, rows: int) -> None:
     from corpusmill.ingest.page_sources import open_source
     from corpusmill.recipe import Ingest
 
-    tally = Tally()
-    shown = 0
+    tally, fates = Tally(), Counter[str]()
     with open_source(path, Ingest(), tally) as source:
         for batch in source.pages:
             for row in batch.drop_columns(["body"]).to_pylist():
-                if shown < rows:
+                if fates.total() < rows:
                     _show_row(console, row)
-                shown += 1
-    others = ", ".join(f"{count:,} {kind}" for kind, count in sorted(tally.not_response.items()))
-    console.print(
-        f"{path}: {tally.records:,} records, {shown:,} responses; {others or 'nothing else'}", highlight=False
+                fates[row["drop_reason"] or "pages"] += 1
+    counted = ", ".join(
+        f"{count:,} {fate}" for fate, count in [*fates.most_common(), *tally.not_response.most_common()]
     )
+    console.print(f"{path}: {tally.records:,} records: {counted}", highlight=False)
 
 
 def _show_row(console: Console, row: dict[str, Any]) -> None:

@@ -6,8 +6,9 @@ import asyncio
 import errno
 import io
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from typing import IO, Any, TypeVar
 
@@ -40,7 +41,7 @@ def filesystem_of(name: str) -> tuple[fsspec.AbstractFileSystem, str]:
         require_extra(f"reading {protocol}:// files", extra, module)
     try:
         fs, path = fsspec.url_to_fs(name, **(_http_options() if protocol in ("http", "https") else {}))
-    except (ValueError, ImportError) as e:
+    except (ValueError, ImportError, OSError) as e:  # OSError: some, as ftp, connect at once
         raise InputError(f"{name}: cannot be opened: {e}") from e
     return fs, path
 
@@ -48,6 +49,33 @@ def filesystem_of(name: str) -> tuple[fsspec.AbstractFileSystem, str]:
 def is_remote(fs: fsspec.AbstractFileSystem) -> bool:
     """Whether requests go over a network that fsspec speaks asynchronously (http, s3, gcs, abfs ...)."""
     return bool(getattr(fs, "async_impl", False))
+
+
+def open_local(fs: fsspec.AbstractFileSystem, path: str, name: str) -> IO[bytes]:
+    """A stream over a file that needs no network. Raises InputError if it is not there, or no file."""
+    local_size(fs, path, name)
+    with _in_sentences(name):
+        handle: IO[bytes] = fs.open(path, "rb")
+    return handle
+
+
+def local_size(fs: fsspec.AbstractFileSystem, path: str, name: str) -> int:
+    """Size in bytes of a file that needs no network. Raises InputError if it is not there, or can be read only once."""
+    with _in_sentences(name):
+        found = fs.info(path)
+    if found["type"] == "other":  # to open a pipe is to wait for whoever writes it
+        raise InputError(f"{name} is a pipe or a device; expected a file. Write what comes out of it to one")
+    return int(found["size"])
+
+
+@contextmanager
+def _in_sentences(name: str) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as e:
+        raise InputError(f"{name}: there is no such file") from e
+    except (PermissionError, IsADirectoryError) as e:
+        raise InputError(f"{name} cannot be read: {e.strerror or e}") from e
 
 
 def open_remote(name: str, block_bytes: int = BLOCK_BYTES, attempts: int = ATTEMPTS) -> IO[bytes]:
@@ -59,10 +87,9 @@ def read_range(name: str, start: int, end: int, attempts: int = ATTEMPTS) -> byt
     """Bytes [start, end) of a remote or local file; fewer where the file ends before."""
     fs, path = filesystem_of(name)
     if not is_remote(fs):
-        with fs.open(path, "rb") as f:
+        with open_local(fs, path, name) as f:
             f.seek(start)
-            data: bytes = f.read(end - start)
-            return data
+            return f.read(end - start)
     found = _asked_again(partial(_cat, fs, path, start, end), name, attempts)
     if len(found) > end - start:
         raise InputError(

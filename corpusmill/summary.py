@@ -107,11 +107,18 @@ def _sentence(fate: Mapping[str, Any]) -> str:
     return "kept; not yet deduplicated or tokenised"
 
 
+def _ingest_line(counts: Mapping[str, Any]) -> tuple[str, str, str]:
+    return f"{counts['records']:,} records", f"{counts['pages']:,} pages", _left_out(counts)
+
+
 def _clean_line(counts: Mapping[str, Any]) -> tuple[str, str, str]:
+    return f"{counts['records']:,} records", f"{counts['documents']:,} documents", _left_out(counts)
+
+
+def _left_out(counts: Mapping[str, Any]) -> str:
     dropped = sorted(counts["dropped"].items(), key=lambda item: -item[1])
     top = ", ".join(f"{reason} {count:,}" for reason, count in dropped[:3])
-    said = f"{sum(counts['not_response'].values()):,} not responses; dropped {sum(counts['dropped'].values()):,}: {top}"
-    return f"{counts['records']:,} records", f"{counts['documents']:,} documents", said
+    return f"{sum(counts['not_response'].values()):,} not responses; dropped {sum(counts['dropped'].values()):,}: {top}"
 
 
 def _dedup_line(counts: Mapping[str, Any]) -> tuple[str, str, str]:
@@ -146,6 +153,7 @@ def _plain_line(counts: Mapping[str, Any]) -> tuple[str, str, str]:
 
 
 _LINES = {
+    "ingest": _ingest_line,
     "clean": _clean_line,
     "dedup": _dedup_line,
     "tokenize": _tokenize_line,

@@ -20,6 +20,7 @@ class CutOff(Damage):
 
 
 CUT_OFF = "the file ends inside this record"
+ENDS_HERE = "the file ends here"
 
 
 class Readable(Protocol):
@@ -107,7 +108,7 @@ class Window:
 
 
 class Inflated:
-    """What a compressed file holds, as a stream. After damage it ends, and `damage` says why.
+    """What a compressed file holds, as a stream. After damage it ends, and `damage` says why: ENDS_HERE if it was cut.
 
     Going back begins anew, so that nothing need be kept.
     """
@@ -141,6 +142,6 @@ class Inflated:
         try:
             return next((piece for piece in self._pieces if piece), b"")
         except Damage as e:
-            self.damage = "the file ends here" if isinstance(e, CutOff) else str(e)
+            self.damage = ENDS_HERE if isinstance(e, CutOff) else str(e)
             self._pieces = iter(())
             return b""

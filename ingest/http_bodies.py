@@ -6,12 +6,10 @@ inflated beyond the size that a page may have.
 
 from __future__ import annotations
 
-import codecs
 import io
 import re
 import zlib
 from dataclasses import dataclass
-from functools import cache
 
 from corpusmill.ingest.byte_window import CutOff, Damage, Window
 from corpusmill.ingest.record_heads import read_fields
@@ -26,6 +24,8 @@ _MARKUP = re.compile(rb"(?:\xef\xbb\xbf)?\s*<[a-zA-Z!?]")
 _NO_ENCODINGS = frozenset(
     {"", "identity", "none", "utf-8", "utf8", "binary", "8bit", "7bit", "text/html", "iso-8859-1"}
 )
+_PACKED = re.compile(r"\b(?:x-)?gzip\b|\bdeflate\b")
+"""Transfer codings that pack (RFC 9112, 7.2); of the others only `chunked` changes anything."""
 _PIECE = 1 << 16
 
 
@@ -44,9 +44,9 @@ class HttpMessage:
 
     @property
     def charset(self) -> str | None:
-        """The charset named, lower case, if there is a codec of that name."""
+        """The charset named, lower case; which one it means, if any, the Encoding standard says, not Python."""
         found = _CHARSET.search(self.fields.get("content-type", ""))
-        return found[1].lower() if found and _is_text_codec(found[1].lower()) else None
+        return found[1].lower() if found else None
 
 
 class TooLarge(Exception):  # noqa: N818 (a reason, as Damage is)
@@ -77,11 +77,10 @@ def decoded(raw: bytes, message: HttpMessage, limit: int) -> Body:
     A label that the body does not bear out is passed over: crawlers decode and forget it. Raises Damage where nothing
     can be made of the body, TooLarge where it has more than `limit` bytes.
     """
-    body = Body(raw)
-    if "chunked" in message.fields.get("transfer-encoding", "").lower():
-        body = _dechunked(raw)
-    for name in reversed(message.fields.get("content-encoding", "").lower().split(",")):
-        name = name.strip()
+    transfer = message.fields.get("transfer-encoding", "").lower()
+    body = _dechunked(raw) if "chunked" in transfer else Body(raw)
+    names = [*message.fields.get("content-encoding", "").lower().split(","), *_PACKED.findall(transfer)]
+    for name in map(str.strip, reversed(names)):
         if name in _NO_ENCODINGS or not body.data:
             continue
         try:
@@ -204,11 +203,3 @@ def _unzstded(data: bytes, limit: int) -> Body:
     except CutOff:
         return Body(b"".join(parts), "zstd: the body ends inside its encoding")
     return Body(b"".join(parts))
-
-
-@cache
-def _is_text_codec(name: str) -> bool:
-    try:
-        return codecs.lookup(name)._is_text_encoding  # hex and rot13 are codecs, too
-    except (LookupError, ValueError):
-        return False

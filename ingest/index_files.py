@@ -5,8 +5,12 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import IO, Any, cast
+
+import pyarrow as pa
 
 from corpusmill.errors import InputError
 from corpusmill.ingest.column_files import open_parquet
@@ -32,7 +36,8 @@ def is_index(name: str, columns: Iterable[str]) -> bool:
     found = all(there & set(names) for names in NAMED)
     if name.endswith(_CSV) and not found:
         wanted = ", ".join(names[0] for names in NAMED)
-        raise InputError(f"{name} is read as an index of records, with columns {wanted}; it has {', '.join(columns)}")
+        has = ", ".join(columns) or "none"
+        raise InputError(f"{name} is read as an index of records, with columns {wanted}; it has {has}")
     return found and "text" not in there
 
 
@@ -42,7 +47,7 @@ def columns_of(name: str) -> list[str]:
         with open_input(name, 1 << 16) as f:
             return list(open_parquet(f, name).schema_arrow.names)
     if name.endswith(_CSV):
-        with open_input(name) as f:
+        with open_input(name) as f, _whole(name):
             return next(csv.reader(_text(f)), [])
     if name.endswith(NAMES):
         with open_input(name) as f:
@@ -52,8 +57,8 @@ def columns_of(name: str) -> list[str]:
 
 
 def entries(name: str) -> Iterator[Entry]:
-    """Rows of an index, from its first one on."""
-    with open_input(name) as f:
+    """Rows of an index, from its first one on. A damaged CSV or Parquet raises InputError: rows can be chosen again."""
+    with open_input(name) as f, _whole(name):
         if name.endswith(".parquet"):
             parquet = open_parquet(f, name)
             known = {n for names in NAMED for n in names} | {"url"}
@@ -64,6 +69,15 @@ def entries(name: str) -> Iterator[Entry]:
             yield from csv.DictReader(_text(f))
         else:
             yield from _objects(f)
+
+
+@contextmanager
+def _whole(name: str) -> Iterator[None]:
+    try:
+        yield
+    except (csv.Error, EOFError, OSError, zlib.error, pa.ArrowException) as e:
+        why = " ".join(str(e).split()).rstrip(".")
+        raise InputError(f"{name} cannot be read to its end: {why}. An index must be whole: write it again") from e
 
 
 def _objects(stream: IO[bytes]) -> Iterator[Entry]:
@@ -84,4 +98,4 @@ def _text(stream: IO[bytes]) -> io.TextIOWrapper:
     packed = stream.read(2) == b"\x1f\x8b"
     stream.seek(0)
     plain = cast(IO[bytes], gzip.GzipFile(fileobj=stream)) if packed else stream
-    return io.TextIOWrapper(plain, encoding="utf-8", errors="replace", newline="")
+    return io.TextIOWrapper(plain, encoding="utf-8-sig", errors="replace", newline="")

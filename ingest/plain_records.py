@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from corpusmill.ingest.byte_window import CUT_OFF, CutOff, Inflated, Window
+from corpusmill.ingest.byte_window import CUT_OFF, ENDS_HERE, CutOff, Window
 from corpusmill.ingest.record_frames import Frame, breaks_at, frame_at, seek_record, surely_begins_record
+from corpusmill.ingest.record_heads import block_digest_holds
 
 BEGINNING = 1024
 """So many bytes do to know a record by its beginning."""
+_ALL = 1 << 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,21 +36,29 @@ class Member:
     filler: str | None = None
 
 
-def walk_plain(window: Window, kind: str, limit: int, inflated: Inflated | None = None) -> Iterator[Member]:
+def walk_plain(window: Window, kind: str, limit: int, flaw: str | None = None) -> Iterator[Member]:
     """Every record of the stream, and every stretch of it that is none. Memory is one record, at most `limit` of it.
 
-    `inflated` is the stream under the window where it may end before its time.
+    `flaw` is what is known to be wrong somewhere in the stream. It ends at the first record that shows it, by a length
+    that does not fit, or by a digest where others hold: what is inflated after damage may look whole, and be wrong.
     """
-    damage: str | None = None
+    digests_hold = False
     while window.peek(1):
         start = window.position
         data, damage, cut_short = _record(window, limit)
-        if damage == CUT_OFF and inflated is not None and inflated.damage:
-            damage = f"unreadable from here on: {inflated.damage}"
-        length = window.position - start
-        yield Member(start, length, b"" if damage else data, damage, cut_short, kind)
-    if inflated is not None and inflated.damage and not (damage or "").startswith("unreadable"):
-        yield Member(window.position, 0, b"", f"unreadable from here on: {inflated.damage}", offset_kind=kind)
+        if flaw == ENDS_HERE and damage == CUT_OFF:
+            break
+        if flaw and flaw != ENDS_HERE:
+            holds = None if damage or cut_short else block_digest_holds(data)
+            if damage or (digests_hold and holds is False):
+                break
+            digests_hold |= holds is True
+        yield Member(start, window.position - start, b"" if damage else data, damage, cut_short, kind)
+    else:
+        start = window.position
+    if flaw:
+        window.advance(_ALL)
+        yield Member(start, window.position - start, b"", f"unreadable from here on: {flaw}", offset_kind=kind)
 
 
 def _record(window: Window, limit: int) -> tuple[bytes, str | None, bool]:

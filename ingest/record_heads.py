@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,6 +12,7 @@ from corpusmill.ingest.record_frames import frame_of
 
 _ARC_2 = re.compile(r"(.*) (\S+) (\d{8,20}) (\S*) (\S+) (\S+) (\S+) (\S+) (\S+) (-?\w+)")
 _ARC_1 = re.compile(r"(.*) (\S+) (\d{8,20}) (.*?) ?(-|-?\w+)")
+_DIGESTS = frozenset({"sha1", "sha256", "md5"})
 _HTTP_SCHEMES = ("http:", "https:")
 _ARC_KINDS = {"filedesc": "warcinfo", "metadata": "metadata"}  # netarchivesuite keeps its logs in ARC files
 
@@ -53,6 +56,18 @@ def read_head(data: bytes) -> RecordHead | None:
         truncated=fields.get("warc-truncated"),
         segment=fields.get("warc-segment-number"),
     )
+
+
+def block_digest_holds(data: bytes) -> bool | None:
+    """Whether the block is the one that WARC-Block-Digest says; None where it says nothing that we can check."""
+    frame = frame_of(data)
+    if frame is None or frame.kind == "arc" or len(data) < frame.size:
+        return None
+    algorithm, _, said = read_fields(data[: frame.head]).get("warc-block-digest", "").partition(":")
+    if algorithm.lower() not in _DIGESTS:
+        return None
+    found = hashlib.new(algorithm.lower(), data[frame.head : frame.size], usedforsecurity=False).digest()
+    return said.upper() in (base64.b32encode(found).decode(), found.hex().upper())
 
 
 def read_fields(head: bytes) -> dict[str, str]:

@@ -29,17 +29,19 @@ from corpusmill.ingest.zstd_frames import DICTIONARY_FRAME, MAGIC, ZstdCodec, co
 _LZ4_MAGIC = b"\x04\x22\x4d\x18"
 _LZ4_STEP = 1 << 12  # a read that fails loses what it had
 _ALL = 1 << 40
+_STEP = 1 << 20
 
 
 def walk(stream: IO[bytes], name: str, max_record_bytes: int) -> Iterator[Member]:
     """Yield every record of a WARC or ARC, compressed by record, as a whole, or not at all.
 
-    Memory is one record, at most `max_record_bytes` of it. Raises InputError if the file holds no record.
+    Memory is one record, at most `max_record_bytes` of it. Raises InputError if the file has bytes, but no record.
     """
     window = Window(stream)
     limit = max_record_bytes + HEADER_ROOM
-    if not window.peek(1):
-        raise InputError(f"{name} is empty: expected a WARC or ARC file")
+    if not window.peek(1):  # a download that failed, among many: to be told, but no reason to stop
+        yield Member(0, 0, b"", "the file is empty")
+        return
     codec = _codec(window)
     if codec is not None:
         yield from _walk_compressed(stream, window, codec, name, limit)
@@ -104,13 +106,20 @@ def _walk_compressed(stream: IO[bytes], window: Window, codec: Codec, name: str,
 
 
 def _walk_whole(inflated: Inflated, name: str, form: str, limit: int) -> Iterator[Member]:
-    """An archive compressed as a whole: places in the file mean nothing, and after damage nothing can be read."""
+    """An archive compressed as a whole: places in the file mean nothing, and after damage nothing can be read.
+
+    It is inflated twice, since only its end tells whether it is damaged.
+    """
     window = Window(inflated)
     if not begins_record(window.peek(BEGINNING)) and inflated.damage is None:
         raise InputError(
             f"{name} is not a WARC file: it is {form}, but holds {window.peek(20)!r} where 'WARC/' is expected"
         )
-    yield from walk_plain(window, "uncompressed", limit, inflated)
+    while inflated.read(_STEP):
+        pass
+    flaw = inflated.damage
+    inflated.seek(0)
+    yield from walk_plain(Window(inflated), "uncompressed", limit, flaw)
 
 
 def _inflated(stream: IO[bytes], codec: Codec) -> Inflated:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from small_warcs import by_record, page
 
 from corpusmill.errors import InputError
 from corpusmill.mill import open_mill
@@ -176,7 +177,18 @@ def test_inspect_shows_what_is_there(path: str, run: Path):
 def test_inspect_reads_a_warc(web: Path):
     done = corpusmill("inspect", str(web))
     assert done.returncode == 0
-    assert "300 responses" in done.stdout
+    assert ": 712 records: 270 pages, 17 http_status" in done.stdout
+
+
+def test_damaged_records_are_told_by_ingest_and_inspect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    data = bytearray(by_record([page(i) for i in range(9)]))
+    data[len(data) // 2] ^= 0xFF
+    (tmp_path / "a.warc.gz").write_bytes(data)
+    given, run = str(tmp_path / "a.warc.gz"), str(tmp_path / "run")
+    done = corpusmill("ingest", "--recipe", "sample", "--input", given, "--output", run)
+    assert "dropped 1: damaged_record 1" in done.stderr + done.stdout
+    assert f"{given}: 9 records: 8 pages, 1 damaged_record" in corpusmill("inspect", given).stdout
 
 
 def test_output_that_is_not_a_terminal_has_no_control_codes(web: Path, tmp_path: Path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -113,6 +114,31 @@ def test_a_choice_is_for_every_pattern_and_a_question_mark_stays_one(mirror: Pat
 def test_what_is_not_there_is_said_in_a_sentence(pattern: str, words: str, server: RangeServer):
     with pytest.raises(InputError, match=words.replace("?", r"\?")):
         expand([pattern], bases(server))
+
+
+def test_what_is_no_file_is_said_in_a_sentence_and_not_waited_for(tmp_path: Path):
+    os.mkfifo(tmp_path / "pipe.warc.gz")
+    for given in (str(tmp_path / "pipe.warc.gz"), f"@{tmp_path}/pipe.warc.gz"):
+        with pytest.raises(InputError, match=r"pipe\.warc\.gz is a pipe or a device; expected a file"):
+            expand([given])
+    with pytest.raises(InputError, match="an input is empty text"):
+        expand([""])
+
+
+def test_a_file_system_that_cannot_be_connected_to_is_an_error(monkeypatch: pytest.MonkeyPatch):
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError("Name or service not known")
+
+    monkeypatch.setattr("fsspec.url_to_fs", refuse)
+    with pytest.raises(InputError, match=r"ftp://host/a\.warc\.gz: cannot be opened: Name or service not known"):
+        expand(["ftp://host/a.warc.gz"])
+
+
+def test_a_file_may_have_brackets_in_its_name(tmp_path: Path):
+    for name in ("a[1].warc.gz", "a1.warc.gz"):
+        (tmp_path / name).write_bytes(by_record([page(1)]))
+    assert list(expand([f"{tmp_path}/a[1].warc.gz"])) == [f"{tmp_path}/a[1].warc.gz"]
+    assert len(expand([f"{tmp_path}/a*.warc.gz"])) == 2
 
 
 def test_a_folder_with_the_name_of_a_crawl_is_asked_about(

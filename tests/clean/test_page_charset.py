@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_warcs import http, record
 
 from corpusmill.clean.charset_labels import LABELS as ALL_LABELS
 from corpusmill.clean.charset_labels import decoder
 from corpusmill.clean.page_charset import decide, decode
+from corpusmill.ingest.warc_pages import Tally, read_pages
 
 GERMAN = "Die Straße führt über die Brücke zum Müller, der größten Mühle am Fluß."
 RUSSIAN = "Мельница стоит у реки, и мельник каждый день мелет зерно для всей деревни."
@@ -132,6 +136,16 @@ def test_a_meta_tag_after_the_first_1024_bytes_is_not_looked_for():
 )
 def test_what_decided_is_told(body: bytes, header: str | None, decided: str):
     assert decide(body, header).decided == decided
+
+
+def test_a_header_may_name_a_charset_by_any_label_of_the_standard():
+    """Python has no codec for a third of them: x-sjis, windows-874, koi8-ru."""
+    body = b"<html>a page</html>"
+    for label, encoding in ALL_LABELS.items():
+        archive = io.BytesIO(record(1, http(body, content_type=f"text/html; charset={label}")))
+        (batch,) = read_pages(archive, "a.warc", Tally())
+        (sent,) = batch.column("http_charset").to_pylist()
+        assert decide(body, sent)[1:] == (encoding, "http")
 
 
 def test_labels_are_those_of_the_standard():

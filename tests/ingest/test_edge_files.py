@@ -17,6 +17,8 @@ from corpusmill.ingest.warc_pages import Tally, read_pages
 OTHERWISE = {
     "chatnoir-eu+chatnoir-resiliparse/block-sized-records.warc.lz4": (3, None, "warcio does not read LZ4"),
     "chatnoir-eu+chatnoir-resiliparse/warcfile.warc.lz4": (50, None, "warcio does not read LZ4"),
+    "netarchivesuite/2-1-20080601120000-00000-dev.arc": (1, 0, "an empty file: told as damage, not passed over"),
+    "netarchivesuite/2-2-20120903165904-00000-kb-test-har-002.kb.dk.warc": (1, 0, "as above"),
     "netarchivesuite/2-metadata-1.arc": (
         19, None, "no line break after its filedesc record: warcio loses the next line, and its way",
     ),
@@ -59,10 +61,8 @@ def test_every_record_of_every_odd_file_has_the_fate_that_is_checked_in(fates: d
     )
 
 
-def test_only_empty_files_are_refused(fates: dict[str, dict[str, int]]):
-    refused = [reason for found in fates.values() for reason in found if reason.startswith("refused")]
-    assert len(refused) == 2
-    assert all(reason.endswith(" is empty: expected a WARC or ARC file") for reason in refused)
+def test_no_file_is_refused(fates: dict[str, dict[str, int]]):
+    assert [name for name, found in fates.items() if any(reason.startswith("refused") for reason in found)] == []
 
 
 def test_each_file_has_as_many_records_as_warcio_counts_or_there_is_a_reason(

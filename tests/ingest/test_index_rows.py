@@ -164,8 +164,41 @@ def test_a_row_that_names_no_record_is_one_dropped_row(mirror: Path, rows: list[
 
 def test_an_archive_that_is_not_there_stops_the_job(server: RangeServer, rows: list[dict[str, Any]], tmp_path: Path):
     name = write(tmp_path / "index.parquet", [rows[0] | {"warc_filename": "crawl-data/none.warc.gz"}])
-    with pytest.raises(InputError, match=r"crawl-data/none\.warc\.gz: there is no such file"):
-        pages_of_index(name, Ingest(crawl_base=server.url))
+    for base in (server.url, str(tmp_path)):
+        with pytest.raises(InputError, match=r"crawl-data/none\.warc\.gz: there is no such file"):
+            pages_of_index(name, Ingest(crawl_base=base))
+
+
+@pytest.mark.parametrize(
+    ("form", "words"),
+    [
+        ("cut.csv.gz", "Compressed file ended before"),
+        ("flip.csv.gz", "CRC check failed"),
+        ("quote.csv.gz", "field larger than field limit"),
+        ("flip.parquet", ""),
+    ],
+)
+def test_an_index_that_is_damaged_is_refused_in_a_sentence(form: str, words: str, tmp_path: Path):
+    rng = random.Random(1)
+    table = [
+        {"warc_filename": f"{rng.random()}", "warc_record_offset": i, "warc_record_length": 9} for i in range(9000)
+    ]
+    data = bytearray(Path(write(tmp_path / f"whole{form[form.index('.') :]}", table)).read_bytes())
+    if form == "cut.csv.gz":
+        del data[-100:]
+    elif form == "quote.csv.gz":
+        data = bytearray(gzip.compress(gzip.decompress(data).replace(b"\n", b'\n"', 1)))
+    else:
+        at = len(data) - 6 if form == "flip.csv.gz" else len(data) // 3
+        data[at : at + 100] = bytes(b ^ 0xFF for b in data[at : at + 100])
+    (tmp_path / form).write_bytes(data)
+    with pytest.raises(InputError, match=rf"{form} cannot be read to its end: .*{words}.*An index must be whole"):
+        expand([str(tmp_path / form)])
+
+
+def test_an_index_may_begin_with_a_byte_order_mark(tmp_path: Path):
+    (tmp_path / "x.csv").write_text("\ufeffwarc_filename,warc_record_offset,warc_record_length\na,0,9\n", "utf-8")
+    assert expand([str(tmp_path / "x.csv")]) == {f"{tmp_path}/x.csv#rows=0-1": 9}
 
 
 @pytest.mark.parametrize(

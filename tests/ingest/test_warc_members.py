@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import hashlib
 import io
@@ -10,7 +11,7 @@ import random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_warcs import by_record, page, record, whole
+from small_warcs import by_record, html_of, http, page, record, whole
 
 from corpusmill.errors import InputError
 from corpusmill.ingest.plain_records import Member
@@ -181,7 +182,6 @@ def test_a_record_larger_than_asked_for_is_marked_and_the_next_one_is_read():
 @pytest.mark.parametrize(
     ("data", "sentence"),
     [
-        (b"", "x.warc is empty: expected a WARC or ARC file"),
         (b"hello, world", "x.warc is not a WARC file: it begins with b'hell"),
         (b"\x7fELF\x02\x01", "x.warc is not a WARC file: it begins with b'\\x7fELF"),
         (b"filedesc\n", "x.warc is not a WARC file: it begins with b'file"),
@@ -194,6 +194,10 @@ def test_what_is_no_warc_is_refused_by_name_and_first_bytes(data: bytes, sentenc
     with pytest.raises(InputError) as caught:
         members(data, "x.warc")
     assert sentence in str(caught.value)
+
+
+def test_an_empty_file_is_told_as_one_damaged_record_and_stops_nothing():
+    assert [(m.length, m.damage) for m in members(b"")] == [(0, "the file is empty")]
 
 
 @pytest.mark.parametrize("form", [by_record, whole, b"".join])
@@ -259,6 +263,40 @@ def test_a_whole_gzip_is_lost_from_the_damage_on_and_says_so():
     assert found[-1].damage.startswith("unreadable from here on: gzip: ")
     assert 40 < len([m for m in found if m.damage is None]) < 100
     assert {m.offset_kind for m in found} == {"uncompressed"}
+
+
+def _digested(number: int) -> bytes:
+    block = http(html_of(number))
+    digest = base64.b32encode(hashlib.sha1(block, usedforsecurity=False).digest()).decode()
+    return record(number, block, headers={"WARC-Block-Digest": f"sha1:{digest}"})
+
+
+@pytest.mark.parametrize("length", [1, 64])
+def test_of_a_damaged_whole_gzip_no_page_is_kept_that_is_not_as_it_was_written(length: int):
+    """Inflating finds its way back after most damage, and only the end of the file tells that there was any."""
+    records = [_digested(i) for i in range(100)]
+    data = whole(records)
+    for seed in range(40):
+        at = random.Random(seed).randrange(len(data) // 10, len(data) - 100)
+        found = members(data[:at] + bytes(b ^ 4 for b in data[at : at + length]) + data[at + length :])
+        kept = [m.data for m in found if m.damage is None]
+        assert kept == records[: len(kept)]
+        assert [m.damage is not None for m in found] == [False] * len(kept) + [True]
+
+
+def test_digests_that_never_hold_say_nothing_of_the_damage():
+    odd = [record(i, http(html_of(i)), headers={"WARC-Block-Digest": "sha1:" + "A" * 32}) for i in range(100)]
+    data = whole(odd)
+    found = members(data[:-5] + bytes([data[-5] ^ 1]) + data[-4:])  # the CRC: all before it is as it was written
+    kept = [m.data for m in found if m.damage is None]
+    assert len(kept) > 40
+    assert kept == odd[: len(kept)]
+
+
+def test_a_whole_gzip_that_was_cut_keeps_what_follows_a_wrong_length():
+    odd = [b.replace(b"Content-Length: ", b"Content-Length: 1") if i == 1 else b for i, b in enumerate(RECORDS[:9])]
+    found = members(whole(odd)[:-20])
+    assert [i for i, m in enumerate(found) if m.damage] == [1, 8]
 
 
 def test_a_file_that_is_read_forth_and_back_has_its_own_checksum():

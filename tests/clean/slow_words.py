@@ -28,6 +28,10 @@ def spacy_words(text: str) -> list[str]:
     return [t.text.strip() for t in english().tokenizer(text) if t.text.strip()]
 
 
+def address_chars(text: str) -> int:
+    return sum(len(word) for kind, word in english().tokenizer.explain(text) if kind == "URL_MATCH")
+
+
 def sentences(line: str) -> int:
     return len(list(english()(line).sents))
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import pyarrow as pa
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from slow_words import slow_counts, spacy_words
+from slow_words import address_chars, slow_counts, spacy_words
 
 from corpusmill.clean.character_classes import SYMBOL_CHARS, TERMINAL_CHARS, class_table
 from corpusmill.clean.english_exceptions import UNITS, exceptions
@@ -79,6 +80,19 @@ def test_words_are_those_of_spacys_english_tokenizer(text: str):
         # the same characters, and but for overlapping emoticons the same words
         assert "".join(cut) == "".join(theirs)
         assert any(c in text for c in ":;=<>^_°()[]'’"), (cut, theirs)
+
+
+addresses = st.lists(st.sampled_from(["http://", "https://", "www.", "example", "a", "x-y", "_b", "münchen", "漢字",
+    ".", "..", ".com", ".COM", ".museum", ":80", ":8", ":", "/", "/p", "?q=1", "#f", "@", "me", "user:pw", "12",
+    "8.8.8.8", "(", ")", ",", "-", "é", " "]), max_size=9).map("".join)  # fmt: skip
+
+
+@settings(max_examples=200, deadline=None)  # spaCy's explanation is slow
+@given(text=addresses | texts | chunks)
+def test_the_characters_of_addresses_are_those_that_spacy_takes_for_a_url(text: str):
+    found, theirs = measure([text])[0].as_py()["url_chars"], address_chars(text)
+    # four numbers are an address here whatever they are, to spaCy only if they are public
+    assert found == theirs or (re.search(r"\d\.\d+\.\d+\.\d", text) and found > theirs)
 
 
 @pytest.mark.parametrize(

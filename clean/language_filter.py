@@ -17,6 +17,7 @@ from pydantic import ConfigDict
 
 from corpusmill.clean.languages import MAX_CHARS, Identifier, language_verdicts, make_identifier
 from corpusmill.columns import batch_of
+from corpusmill.errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +34,11 @@ class LanguageFilter:
     identifier: str = "lid.176"
     model: str | None = None
     max_chars: int = MAX_CHARS
+
+    def __post_init__(self) -> None:
+        for language, score in self.languages.items():
+            if not 0 <= score <= 1:
+                raise InputError(f"languages: found {score} for {language!r}; expected a least score between 0 and 1")
 
     def judge(self, text: str) -> str | None:
         """The reason to drop one text, or None."""

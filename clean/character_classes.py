@@ -7,6 +7,7 @@ Unicode's: its letters leave out whole scripts, as Armenian and Georgian, and ho
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from functools import lru_cache
 
@@ -121,6 +122,14 @@ def _mark_ranges(table: np.ndarray) -> None:
         for first, last in _ranges(ranges):
             span = table[first : last + 1]
             span[(span & (PUNCT | SPACE)) == 0] |= bit
+
+
+@lru_cache(maxsize=1)
+def unspaced_character() -> re.Pattern[str]:
+    """One character of a script that goes without blanks between words."""
+    points = np.flatnonzero((class_table() >> 32) & (IDEOGRAPH | UNSPACED))
+    runs = np.split(points, np.flatnonzero(np.diff(points) > 1) + 1)
+    return re.compile("[" + "".join(f"{chr(r[0])}-{chr(r[-1])}" for r in runs) + "\U00020000-\U0003ffff]")
 
 
 @lru_cache(maxsize=1)

@@ -75,6 +75,11 @@ def _make_rule(component: Component, where: str) -> Judge:
     settings = component.settings
     if "languages" not in settings or "languages" in getattr(found, "__dataclass_fields__", {}):
         return _judge(found, component.use, settings, where)
+    if component.use in JUDGES:
+        raise InputError(
+            f"{where}.languages: {component.use} has one setting for all languages; "
+            "use it several times, each with a name of its own"
+        )
     languages = settings.pop("languages")
     if not isinstance(languages, Mapping) or not all(isinstance(v, Mapping) for v in languages.values()):
         raise InputError(

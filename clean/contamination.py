@@ -30,6 +30,8 @@ from corpusmill.errors import InputError
 
 REASON = "contaminated"
 _SEPARATOR = " | "
+_MATCH = re.compile(r"(?P<set>[\w.-]+): item (?P<item>.*?): '[^']*'(?: \| |\Z)", re.DOTALL)
+"""One of a detail: an item may be named anything, words hold no quotation marks."""
 _EXCERPT_CHARS = 60
 _STRICT = ConfigDict(extra="forbid", strict=True)
 
@@ -141,9 +143,8 @@ class Contamination(_EvaluationSets):
 
 def matches_in_detail(detail: str) -> Iterator[tuple[str, str]]:
     """(set, item) of each match that a `drop_detail` of Decontaminate names."""
-    for one in detail.split(_SEPARATOR):
-        name, _, rest = one.partition(": item ")
-        yield name, rest.rpartition(": '")[0]
+    for found in _MATCH.finditer(detail):
+        yield found["set"], found["item"]
 
 
 class NgramIndex:

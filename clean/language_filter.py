@@ -18,6 +18,7 @@ from pydantic import ConfigDict
 from corpusmill.clean.languages import MAX_CHARS, Identifier, language_verdicts, make_identifier
 from corpusmill.clean.setting_checks import check_settings
 from corpusmill.columns import batch_of
+from corpusmill.errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +38,9 @@ class LanguageFilter:
 
     def __post_init__(self) -> None:
         check_settings(self)
+        for language, score in self.languages.items():
+            if not 0 <= score <= 1:
+                raise InputError(f"languages: found {score} for {language!r}; expected a least score between 0 and 1")
 
     def judge(self, text: str) -> str | None:
         """The reason to drop one text, or None."""

@@ -269,7 +269,7 @@ def _split(text, lo, hi, lists, words, breaks, suffixes, n, tally):  # type: ign
     """Append the words of [lo, hi) at `n`; returns (n, line breaks written).
 
     A chunk is what stands between blanks. Most are letters, or letters and one sign; the others take the long way.
-    tally: 0 ellipses, 1 characters of addresses, 2 longest chunk.
+    tally: 0 ellipses, 1 characters of addresses, 2 longest stretch.
     """
     num_breaks = 0
     longest = tally[2]
@@ -298,7 +298,7 @@ def _split(text, lo, hi, lists, words, breaks, suffixes, n, tally):  # type: ign
             c = text[i]
             b = c >> 32
         size = i - first
-        longest = max(longest, size)
+        longest = max(longest, size if (met & (IDEOGRAPH | UNSPACED)) == 0 else _longest_stretch(text, first, i))
         before = n
         h = _mix(h)
         plain = (met & LONG_WAY) == 0 and (met & (DIGIT | ALPHA)) != (DIGIT | ALPHA)
@@ -769,7 +769,7 @@ def _count_split_line(text, lo, words, num_words, first, last, breaks, lists, su
     row[ELLIPSIS_LINES] += (text[end - 1] & POINT) == 0x2026 or _ends_in_dots(text, lo, end)
     met, chunks, sentences = _read_line(text, words, first, last, end)
     row[SENTENCES] += sentences
-    if chunks < MIN_LINE_WORDS or (has_long and _has_long_chunk(words, first, last)):
+    if chunks < MIN_LINE_WORDS or (has_long and _longest_stretch(text, start, end) > LONG_WORD_CHARS):
         return
     if (met & SQUARE) == 0:
         _judge_c4_line(text, start, end, words, first, last, met, sentences, row)
@@ -784,19 +784,18 @@ def _count_split_line(text, lo, words, num_words, first, last, breaks, lists, su
 
 
 @njit(cache=True, nogil=True)
-def _has_long_chunk(words, first, last):  # type: ignore[no-untyped-def]
-    began = words[first, FROM]
-    for i in range(first, last):
-        if (words[i, MARKS] & CHUNK) != 0:
-            began = words[i, FROM]
-        if words[i, TO] - began > LONG_WORD_CHARS:
-            return True
-    return False
+def _longest_stretch(text, lo, hi):  # type: ignore[no-untyped-def]
+    """Characters in a row that are neither blanks nor of a script that goes without them."""
+    longest = size = 0
+    for i in range(lo, hi):
+        size = 0 if ((text[i] >> 32) & (SPACE | IDEOGRAPH | UNSPACED)) != 0 else size + 1
+        longest = max(longest, size)
+    return longest
 
 
 @njit(cache=True, nogil=True)
 def _read_line(text, words, first, last, hi):  # type: ignore[no-untyped-def]
-    """(marks met in the words, how many of them begin a chunk, sentences).
+    """(marks met in the words, how many begin a chunk or are units of a script without blanks, sentences).
 
     Sentences are spaCy's sentencizer's: after a stop, the next word that is no punctuation begins one. So do blanks.
     """
@@ -806,7 +805,7 @@ def _read_line(text, words, first, last, hi):  # type: ignore[no-untyped-def]
     for i in range(first, last):
         marks = words[i, MARKS]
         met |= marks
-        chunks += (marks & CHUNK) != 0
+        chunks += (marks & (CHUNK | IDEOGRAPH | UNSPACED)) != 0
         if stopped and (
             (marks & (ALL_PUNCT | STOP)) == 0 or _is_word_of_blanks(text, words[i - 1, TO], words[i, FROM])
         ):

@@ -16,7 +16,7 @@ from functools import lru_cache
 import numpy as np
 import pyarrow as pa
 
-from corpusmill.clean.character_classes import addend_table, class_table
+from corpusmill.clean.character_classes import addend_table, class_table, unspaced_character
 from corpusmill.clean.english_exceptions import UNITS, exceptions
 from corpusmill.columns import batch_of, text_buffers
 from corpusmill.schemas import MEASURES
@@ -141,6 +141,20 @@ def _hash(word: str) -> int:
 def words_of(text: str) -> list[str]:
     """The words that the measures of a text are of. For people and tests; one text at a time."""
     return list(_split(text, _lists()))
+
+
+def written_words(text: str) -> list[str]:
+    """What C4 and RefinedWeb count in a line: stretches between blanks, in scripts without blanks their units."""
+    if text.isascii() or not unspaced_character().search(text):
+        return text.split()
+    return [word for stretch in text.split() for word in _units(stretch)]
+
+
+def _units(stretch: str) -> list[str]:
+    """What stands after a unit, as its punctuation, is no word of its own."""
+    if not unspaced_character().search(stretch):
+        return [stretch]
+    return [word for i, word in enumerate(words_of(stretch)) if i == 0 or unspaced_character().search(word)]
 
 
 def _split(text: str, lists: np.ndarray) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import deque
 from collections.abc import Iterator, Sequence
 
@@ -15,8 +16,12 @@ _SEPARATORS = re.compile(r"[\W_]+")
 
 
 def words_of(text: str) -> str:
-    """Lower case, with one space before, between and after words: letters and digits of any script."""
-    return f" {_SEPARATORS.sub(' ', text.lower()).strip()} "
+    """Without case, with one space before, between and after words: letters and digits of any script.
+
+    Beyond ASCII spellings of one character are one (NFKC): full width, ligatures, accents written apart.
+    """
+    folded = text.lower() if text.isascii() else unicodedata.normalize("NFKC", text).casefold()
+    return f" {_SEPARATORS.sub(' ', folded).strip()} "
 
 
 class WordAutomaton:

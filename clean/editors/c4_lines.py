@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
+from corpusmill.clean.character_classes import unspaced_character
 from corpusmill.clean.editors.citations import CITATION
 from corpusmill.clean.editors.editor import Edit, Editor
+from corpusmill.clean.text_measures import written_words
 
 _TERMINAL = (".", "?", "!", '"', "'")
 _POLICY = ("terms of use", "privacy policy", "cookie policy", "uses cookies", "use of cookies", "use cookies")
@@ -20,7 +22,8 @@ _POLICY = ("terms of use", "privacy policy", "cookie policy", "uses cookies", "u
 class C4Lines(Editor):
     """Drop lines with a word that is too long, too few words, "javascript" or a phrase about cookies and terms.
 
-    Every line is stripped, and blank ones go. `terminal_punctuation` asks for . ? ! or a quote at the end, too, as C4
+    Every line is stripped, and blank ones go. Words stand between blanks; in scripts without blanks they are units of
+    some characters (`text_measures`). `terminal_punctuation` asks for . ? ! or a quote at the end, too, as C4
     did; FineWeb has it off, since it costs most lists and headings.
     """
 
@@ -37,19 +40,25 @@ class C4Lines(Editor):
         kept: list[str] = []
         for raw in text.splitlines():
             line = raw.strip()
-            words = line.split()
-            if max(map(len, words), default=0) > self.max_word_chars:
+            words = len(written_words(line))
+            if self._has_long_word(line):
                 changes["too_long_word"] += 1
                 continue
             if self.citations and "[" in line:
                 line, marks = CITATION.subn("", line)
                 changes["citations"] += marks
-            reason = self._reason(line, len(words))
+            reason = self._reason(line, words)
             if reason is None:
                 kept.append(line)
             elif line:
                 changes[reason] += 1
         return Edit("\n".join(kept).strip(), +changes)
+
+    def _has_long_word(self, line: str) -> bool:
+        if len(line) <= self.max_word_chars:
+            return False
+        stretches = unspaced_character().sub(" ", line).split()
+        return max(map(len, stretches), default=0) > self.max_word_chars
 
     def _reason(self, line: str, words: int) -> str | None:
         if self.terminal_punctuation and (not line.endswith(_TERMINAL) or line.endswith("...")):

@@ -20,6 +20,7 @@ import pyarrow as pa
 from corpusmill.clean.editors.editor import Edit, Editor
 from corpusmill.clean.editors.pii_ids import cards, ibans, national_ids, shaped_ids
 from corpusmill.clean.editors.pii_phones import phones
+from corpusmill.errors import InputError
 
 Kind = Literal["email", "ip", "phone", "bank_card", "iban", "national_id"]
 Span = tuple[int, int]
@@ -92,6 +93,11 @@ class PiiMask(Editor):
     """Placeholders: [EMAIL], or email@example.com as in FineWeb."""
     placeholders: dict[Kind, str] = field(default_factory=dict)
     """Kind to placeholder, over those of the style."""
+
+    def __post_init__(self) -> None:
+        for kind in (*self.kinds, *self.placeholders):
+            if kind not in KINDS:  # or personal data would pass unmasked, and nobody would know
+                raise InputError(f"PiiMask: found the kind {kind!r}; expected of {', '.join(KINDS)}")
 
     def edit(self, text: str) -> Edit:
         found = self.find(text)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from corpusmill.clean.editors.editor import Edit, Editor
+from corpusmill.clean.text_measures import written_words
 
 _COUNTER = re.compile(
     r"^\W*\d(?:,|\.|\d)*[kmb]?\s+(?:likes|shares|comments|retweets|reposts|quotes|bookmarks|upvotes|downvotes|downloads"
@@ -62,11 +63,11 @@ class RefinedWebLines(Editor):
         return self.counters and _COUNTER.search(line.lower()) is not None
 
     def _too_short(self, line: str) -> bool:
-        return len(line.split()) < self.min_words
+        return len(written_words(line)) < self.min_words
 
     def _without_phrases(self, lines: Iterable[str], changes: Counter[str]) -> Iterable[str]:
         for line in lines:
-            if line and len(line.split()) <= self.phrase_line_words:
+            if line and len(written_words(line)) <= self.phrase_line_words:
                 cut = line
                 for phrase in _PHRASES:
                     cut = phrase.sub("", cut)
@@ -86,4 +87,4 @@ def _without(lines: list[str], kind: str, goes: Callable[[str], bool], changes: 
 
 def _words(text: str) -> int:
     """Words that begin with a letter or digit."""
-    return sum(word[0].isalnum() for word in text.split())
+    return sum(word[0].isalnum() for word in written_words(text))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from functools import lru_cache
 from typing import Any
 
 STOP_WORDS = {"the", "be", "to", "of", "and", "that", "have", "with"}
 POLICIES = ("terms of use", "privacy policy", "cookie policy", "uses cookies", "use of cookies", "use cookies")
 CITATION = re.compile(r"\[\d*]|\[edit]|\[citation needed]")
+
+UNSPACED = "々〇\u3040-ヿ㐀-䶿一-鿿\uf900-\ufaff\U00020000-\U0003ffff\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
 
 
 @lru_cache(maxsize=1)
@@ -25,21 +28,44 @@ def spacy_words(text: str) -> list[str]:
     return [t.text.strip() for t in english().tokenizer(text) if t.text.strip()]
 
 
+def address_chars(text: str) -> int:
+    return sum(len(word) for kind, word in english().tokenizer.explain(text) if kind == "URL_MATCH")
+
+
 def sentences(line: str) -> int:
     return len(list(english()(line).sents))
+
+
+def is_unspaced(char: str) -> bool:
+    return re.match(f"[{UNSPACED}]", char) is not None and unicodedata.category(char)[0] != "P"
+
+
+def stretches(text: str) -> list[str]:
+    """Between blanks and characters of scripts without blanks."""
+    return "".join(" " if is_unspaced(c) else c for c in text).split()
+
+
+def written_words(line: str) -> int:
+    """Stretches between blanks, or the units of one in a script without blanks, and what stands before them."""
+    from corpusmill.clean.text_measures import words_of
+
+    count = 0
+    for stretch in line.split():
+        units = [any(map(is_unspaced, word)) for word in words_of(stretch)]
+        count += sum(units) + (not units[0])
+    return count
 
 
 def c4_counts(text: str, *, closed_only: bool) -> tuple[int, int, int]:
     """(sentences in the lines kept, line of the first lorem ipsum, line of the first curly bracket)."""
     count = lorem = curly = 0
     for number, raw in enumerate(text.splitlines(), 1):
-        words = raw.split()
-        if any(len(w) > 1000 for w in words):
+        if any(len(w) > 1000 for w in stretches(raw)):
             continue
         line = CITATION.sub("", raw.strip())
         if closed_only and (not line.endswith((".", "?", "!", '"', "'")) or line.endswith("...")):
             continue
-        if len(words) < 3:
+        if written_words(raw) < 3:
             continue
         lowered = line.lower()
         if "lorem ipsum" in lowered:
@@ -130,7 +156,7 @@ def slow_counts(text: str, words: list[str]) -> dict[str, int]:
         "upper_chars": sum(map(str.isupper, text)),
         "space_chars": sum(map(str.isspace, text)),
         "parenthesis_chars": sum(c in "()[]{}" for c in text),
-        "longest_word_chars": max(map(len, text.split()), default=0),
+        "longest_word_chars": max(map(len, stretches(text)), default=0),
         "longest_line_chars": max(map(len, lines), default=0),
     }
     counts |= {f"top_{n}_gram_chars": top_gram_chars(words, n) for n in (2, 3, 4)}

@@ -68,6 +68,8 @@ def assert_agreement(texts: Sequence[str]) -> None:
         dropped = sum(reason is not None for reason in theirs)
         missed = sum(b is not None and a is None for _, a, b in different)
         assert missed <= (1 - FLOOR) * dropped, (step.name, different[:10])
+        invented = sum(b is None and a is not None for _, a, b in different)
+        assert invented <= (1 - FLOOR) * (len(texts) - dropped), (step.name, different[:10])
 
 
 def news(data: Path) -> list[str]:

@@ -112,12 +112,27 @@ def test_an_item_in_several_sets_is_reported_of_each_and_the_first_of_a_set_is_n
     assert [(m.set, m.item) for m in found] == [("one", "1"), ("two", "1")]
 
 
+@pytest.mark.parametrize("item", ["a | b", "x | y: item z", "it's: 'so'", "line\nfeed"])
+def test_an_item_may_have_any_name_and_its_set_is_still_known(tmp_path: Path, item: str):
+    path = jsonl(tmp_path / "set.jsonl", [{"text": ITEM, "id": item}])
+    one = EvaluationSet(path=path, id="id")
+    (detail,) = (
+        Decontaminate(sets={"one": one, "two": one})
+        .judge_rows(pa.RecordBatch.from_pydict({"text": pa.array([ITEM], pa.large_string())}))
+        .field("detail")
+        .to_pylist()
+    )
+    assert list(matches_in_detail(detail)) == [("one", item), ("two", item)]
+
+
 def test_more_matches_than_were_made_room_for_are_all_counted(sets: dict[str, EvaluationSet]):
     (found,) = Decontaminate(sets=sets).find_batch([(SHORT + " ") * 5000])
     assert found[0].ngrams == 5000
 
 
-WORDS = st.sampled_from(["a", "b", "cc", "É", "ü", "don't", "3.5", "中", "文字", "x-y", "…", "\u00ad", "\u0301", "😀"])
+WORDS = st.sampled_from(
+    ["a", "b", "cc", "É", "ü", "don't", "3.5", "中", "文字", "x-y", "…", "\u00ad", "\u0301", "😀", "\u200b", "𠀀"]
+) | st.text(st.characters(exclude_categories=["Cs"]), max_size=3)
 
 
 @settings(max_examples=150, deadline=None)
@@ -223,6 +238,12 @@ def test_mistakes_in_a_recipe_are_said_before_anything_runs(tmp_path: Path):
         make_rules([Component(use="decontaminate", sets={"s": {"path": path}}, n=3)])
     with pytest.raises(InputError, match="at least one set"):
         make_scorers([Component(use="contamination", sets={})])
+
+
+def test_thresholds_by_language_are_refused(sets: dict[str, EvaluationSet]):
+    named = {n: {"path": s.path, "fields": list(s.fields)} for n, s in sets.items()}
+    with pytest.raises(InputError, match=r"clean\.rules\[0\]\.languages: decontaminate has one setting for all"):
+        make_rules([Component(use="decontaminate", sets=named, languages={"zh": {"ngram": 20}})])
 
 
 def test_where_a_set_lies_is_no_part_of_its_identity_and_what_is_in_it_is(tmp_path: Path):

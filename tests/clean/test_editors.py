@@ -49,6 +49,13 @@ def test_c4_lines_leave_the_text_that_datatroves_filter_leaves(text: str, termin
     assert C4Lines(terminal_punctuation=terminal).edit(text).text == document.text
 
 
+def test_lines_of_scripts_without_blanks_are_not_taken_for_one_word():
+    kept = "水车慢慢地转动，磨坊主把玉米搬到河边。" * 60 + "\nหมู่บ้านของเราอยู่ริมแม่น้ำ\n穀物を粉にします。"
+    for editor in (C4Lines(), RefinedWebLines()):
+        assert editor.edit(kept + "\n磨坊") == Edit(kept, {"too_few_words": 1})
+    assert C4Lines().edit(kept + "手机" + "x" * 1001).changes == {"too_long_word": 1}
+
+
 def test_c4_lines_say_why_each_line_went():
     text = "\n".join(
         [

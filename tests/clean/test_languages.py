@@ -101,6 +101,11 @@ def test_each_wanted_language_has_its_own_score(model: str):
     assert LanguageFilter(languages=wanted, model=model).judge_batch(pa.array(TEXTS.values())) == found[:4]
 
 
+def test_a_least_score_that_no_text_has_is_refused():
+    with pytest.raises(InputError, match=r"languages: found 65 for 'en'; expected a least score between 0 and 1"):
+        LanguageFilter(languages={"en": 65})
+
+
 @pytest.mark.parametrize(
     ("language", "score", "wanted", "reason"),
     [

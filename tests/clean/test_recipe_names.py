@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import zipfile
+from pathlib import Path
+
 import pyarrow as pa
 import pytest
 
@@ -76,8 +79,28 @@ def test_rows_of_a_language_are_judged_by_its_own_thresholds():
     assert rule.judge_rows(batch.slice(0, 0)).to_pylist() == []
 
 
-@pytest.mark.parametrize("name", ["english", "sample", "german", "chinese"])
+@pytest.mark.parametrize("name", ["english", "sample", "german", "chinese", "japanese"])
 def test_packaged_recipes_have_rules_that_stand(name: str):
     recipe = load_recipe(name)
     assert make_rules(recipe.clean.rules)
     assert make_editors(recipe.clean.editors)
+
+
+@pytest.mark.parametrize(
+    ("name", "language", "file"),
+    [("german", "de", "deu_1901"), ("chinese", "zh", "cmn_hans"), ("japanese", "ja", "jpn")],
+)
+def test_a_recipe_in_the_manner_of_fineweb_2_keeps_articles_and_drops_repetition(
+    name: str, language: str, file: str, data_folder: Path
+):
+    with zipfile.ZipFile(data_folder / "language" / "udhr2.zip") as declarations:
+        lines = declarations.read(f"udhr2/{file}.txt").decode().splitlines()
+    sentences = [line.strip() for line in lines if len(line.strip()) > 60]
+    texts = pa.array(["\n".join(sentences), "\n".join(sentences[-3:] * 9)], pa.large_string())
+    batch = pa.RecordBatch.from_pydict({"language": [language] * 2, "measures": measure(texts)})
+    found = {rule: judge.judge_rows(batch).to_pylist() for rule, judge in rules_of(recipe=name).items()}
+    assert found == {
+        "gopher_repetition": [None, "duplicate_lines"],
+        "fineweb_quality": [None, "duplicate_line_chars"],
+        "gopher_quality": [None, None],
+    }

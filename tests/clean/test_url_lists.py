@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import gzip
 import random
+import re
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tldextract import TLDExtract
 
 from corpusmill.clean import url_lists
 from corpusmill.clean.clean_job import clean_settings
-from corpusmill.clean.url_address import address_of
+from corpusmill.clean.url_address import address_of, host_name
 from corpusmill.clean.url_lists import lists_digest, load_list, private_suffixes
 from corpusmill.clean.url_rules import Finding, UrlFilter
 from corpusmill.errors import InputError
@@ -128,6 +131,41 @@ def test_a_list_is_read_once_and_then_mapped(ut1: Path, tmp_path: Path, monkeypa
 def test_a_cache_that_cannot_be_written_costs_only_time(ut1: Path, tmp_path: Path):
     (tmp_path / "cache").write_text("a file where the folder should be")
     assert UrlFilter(lists=[str(ut1)]).judge("http://bad.example/") == "banned_host"
+
+
+LABEL = st.sampled_from(["a", "b", "github", "io", "uk", "co"]) | st.text(st.characters(categories=["L", "N"]),
+    min_size=1, max_size=2)  # fmt: skip
+HOSTS = st.lists(LABEL, min_size=1, max_size=3).map(".".join).filter(host_name)
+PATHS = st.lists(st.sampled_from(["/x", "/é", "?q=1", "&r=2", "/"]) | st.text(max_size=3).map("/{}".format),
+    max_size=3).map("".join)  # fmt: skip
+ADDRESSES = st.tuples(HOSTS, PATHS).map("".join)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    domains=st.lists(HOSTS, max_size=5), listed=st.lists(ADDRESSES, max_size=5), urls=st.lists(ADDRESSES, max_size=8)
+)
+def test_listed_hosts_and_addresses_are_found_as_by_comparing_text(
+    domains: list[str], listed: list[str], urls: list[str], tmp_path_factory: pytest.TempPathFactory
+):
+    folder = tmp_path_factory.mktemp("ut1")
+    listed = [line.strip() for line in listed if len(line.splitlines()) == 1]
+    for name, lines in (("domains", domains), ("urls", listed)):
+        (folder / name).write_bytes("\n".join(lines).encode("utf-8", "replace"))
+    places = [address_of(line.encode("utf-8", "replace").decode()).location for line in listed]
+
+    def expected(host: str, location: str) -> str | None:
+        for domain in map(host_name, domains):
+            if host == domain or (host.endswith(f".{domain}") and domain not in private_suffixes()):
+                return "banned_host"
+        for place in places:
+            same_host = re.split(r"[/?]", place)[0] == re.split(r"[/?]", location)[0]
+            if same_host and (location == place or location.startswith(tuple(place + c for c in "/?&"))):
+                return "banned_url"
+        return None
+
+    found = UrlFilter(lists=[str(folder)]).judge_batch(urls).to_pylist()
+    assert found == [expected(*address_of(url)[:2]) for url in urls]
 
 
 @pytest.mark.parametrize("name", ["nowhere", "{empty}", "{file}"])

@@ -47,6 +47,8 @@ class CleanTask:
     recipe: Recipe
     settings_digest: str
     inputs: Mapping[str, Any]
+    alone: bool = True
+    """The only input of the run: one that is no archive is then refused, and not counted as a damaged record."""
 
     def __str__(self) -> str:
         return f"part {self.part} ({self.input})"
@@ -79,7 +81,15 @@ def plan(
     """One task per registered input."""
     settings_digest = digest(settings or clean_settings(recipe))
     return [
-        CleanTask(run, e["part"], e["input"], recipe, settings_digest, {"input": e["input"], "bytes": e["bytes"]})
+        CleanTask(
+            run,
+            e["part"],
+            e["input"],
+            recipe,
+            settings_digest,
+            {"input": e["input"], "bytes": e["bytes"]},
+            len(entries) == 1,
+        )
         for e in entries
     ]
 
@@ -102,7 +112,7 @@ def clean_part(task: CleanTask) -> dict[str, Any]:
     tally = Tally()
     counts, seen = PartCounts(), Counter[str]()
     with ExitStack() as stack:
-        source = stack.enter_context(open_source(task.input, task.recipe.ingest, tally))
+        source = stack.enter_context(open_source(task.input, task.recipe.ingest, tally, alone=task.alone))
         documents = stack.enter_context(task.run.writing(f"documents/{name}.parquet"))
         dropped = stack.enter_context(task.run.writing(f"dropped/{name}.parquet"))
         with PartWriter(documents.path, DOCUMENTS) as kept_rows, PartWriter(dropped.path, DROPPED) as dropped_rows:

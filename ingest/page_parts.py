@@ -29,6 +29,7 @@ class IngestTask:
     recipe: Recipe
     settings_digest: str
     inputs: Mapping[str, Any]
+    alone: bool = True
 
 
 def run_stage(context: RunContext) -> dict[str, Any]:
@@ -52,6 +53,7 @@ def run_stage(context: RunContext) -> dict[str, Any]:
                 context.recipe,
                 chosen,
                 {"input": e["input"], "bytes": e["bytes"]},
+                len(entries) == 1,
             )
             for e in entries
         ]
@@ -63,7 +65,7 @@ def ingest_part(task: IngestTask) -> dict[str, Any]:
     """Write the responses of one input; its record."""
     tally, reasons = Tally(), list[str]()
     with ExitStack() as stack:
-        source = stack.enter_context(open_source(task.input, task.recipe.ingest, tally))
+        source = stack.enter_context(open_source(task.input, task.recipe.ingest, tally, alone=task.alone))
         pages = stack.enter_context(task.run.writing(f"pages/{part_name(task.part)}.parquet"))
         with PartWriter(pages.path, PAGES) as rows:
             for batch in source.pages:

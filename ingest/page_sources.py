@@ -28,15 +28,18 @@ class Source:
 
 
 @contextmanager
-def open_source(name: str, ingest: Ingest, tally: Tally) -> Iterator[Source]:
-    """The pages of one input as batches of PAGES, every record of it counted in `tally` or in them."""
+def open_source(name: str, ingest: Ingest, tally: Tally, *, alone: bool = True) -> Iterator[Source]:
+    """The pages of one input as batches of PAGES, every record of it counted in `tally` or in them.
+
+    `alone`: a file without any record is refused, and not counted as a damaged one.
+    """
     if index_rows.is_part(name):
         part = index_rows.IndexPart(name, ingest, tally)
         yield Source(part.pages(), part.finish)
         return
     with open_input(name) as raw:
         stream = Digesting(raw)
-        yield Source(_pages(cast(IO[bytes], stream), name, ingest, tally), stream.finish)
+        yield Source(_pages(cast(IO[bytes], stream), name, ingest, tally, alone), stream.finish)
 
 
 def index_parts(name: str, rows_per_part: int) -> dict[str, int]:
@@ -57,7 +60,7 @@ def page_at(name: str, place: Mapping[str, Any], ingest: Ingest) -> pa.RecordBat
     return pa.RecordBatch.from_pylist([row], schema=PAGES)
 
 
-def _pages(stream: IO[bytes], name: str, ingest: Ingest, tally: Tally) -> Iterator[pa.RecordBatch]:
+def _pages(stream: IO[bytes], name: str, ingest: Ingest, tally: Tally, alone: bool) -> Iterator[pa.RecordBatch]:
     rows: Iterator[Row]
     if name.endswith(json_lines.NAMES):
         rows = json_lines.read_documents(stream, name, ingest)
@@ -76,5 +79,6 @@ def _pages(stream: IO[bytes], name: str, ingest: Ingest, tally: Tally) -> Iterat
             max_page_bytes=ingest.max_page_bytes,
             batch_pages=ingest.batch_pages,
             batch_bytes=ingest.batch_bytes,
+            alone=alone,
         )
     return in_batches(rows, ingest, tally)

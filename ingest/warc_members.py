@@ -32,6 +32,10 @@ _ALL = 1 << 40
 _STEP = 1 << 20
 
 
+class NoArchiveError(InputError):
+    """There is no record in the whole file."""
+
+
 def walk(stream: IO[bytes], name: str, max_record_bytes: int) -> Iterator[Member]:
     """Yield every record of a WARC or ARC, compressed by record, as a whole, or not at all.
 
@@ -94,7 +98,7 @@ def _walk_compressed(stream: IO[bytes], window: Window, codec: Codec, name: str,
     chosen = form(window, codec)
     window.seek(0)
     if chosen == "foreign" and not seek_whole_member(window, codec):
-        raise InputError(
+        raise NoArchiveError(
             f"{name} is not a WARC file: it is {codec.name}, but holds {_beginning(stream, codec)!r} where 'WARC/' is "
             "expected"
         )
@@ -112,7 +116,7 @@ def _walk_whole(inflated: Inflated, name: str, form: str, limit: int) -> Iterato
     """
     window = Window(inflated)
     if not begins_record(window.peek(BEGINNING)) and inflated.damage is None:
-        raise InputError(
+        raise NoArchiveError(
             f"{name} is not a WARC file: it is {form}, but holds {window.peek(20)!r} where 'WARC/' is expected"
         )
     while inflated.read(_STEP):
@@ -176,7 +180,7 @@ def _walk_after_damage(stream: IO[bytes], window: Window, name: str, limit: int)
     if seek_record(probe):
         found.append((probe.position, None))
     if not found:
-        raise InputError(
+        raise NoArchiveError(
             f"{name} is not a WARC file: it begins with {head!r}; expected 'WARC/', gzip, zstd or LZ4, or "
             "'filedesc://' of an ARC file"
         )

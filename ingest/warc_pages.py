@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from corpusmill.ingest.byte_window import CUT_OFF, Damage
 from corpusmill.ingest.http_bodies import TooLarge, decoded, read_message
 from corpusmill.ingest.plain_records import Member
 from corpusmill.ingest.record_heads import RecordHead, read_head
-from corpusmill.ingest.warc_members import walk
+from corpusmill.ingest.warc_members import NoArchiveError, walk
 from corpusmill.schemas import PAGES
 
 HTML_TYPES = frozenset({"text/html", "application/xhtml+xml"})
@@ -45,13 +46,18 @@ def read_pages(
     max_page_bytes: int = 10_000_000,
     batch_pages: int = 256,
     batch_bytes: int = 16_000_000,
+    alone: bool = True,
 ) -> Iterator[pa.RecordBatch]:
     """Yield the responses of a WARC or ARC, and the texts of a WET, as batches of PAGES.
+
+    A file without a single record raises NoArchiveError; among others, not `alone`, it is one damaged record.
 
     Rows that cannot be pages carry their `drop_reason` already. Reads the file once. Memory is one batch: at most
     `batch_pages` rows or `batch_bytes` of bodies, plus one page.
     """
     members = walk(stream, name, max_page_bytes)
+    if not alone:
+        members = _or_damage(members, stream)
     return pages_of(members, name, max_page_bytes, tally, batch_pages=batch_pages, batch_bytes=batch_bytes)
 
 
@@ -84,6 +90,14 @@ def pages_of(
             rows, size = [], 0
     if rows:
         yield pa.RecordBatch.from_pylist(rows, schema=PAGES)
+
+
+def _or_damage(members: Iterable[Member], stream: IO[bytes]) -> Iterator[Member]:
+    """A mistaken name among thousands must not end a job of days."""
+    try:
+        yield from members
+    except NoArchiveError as e:
+        yield Member(0, stream.seek(0, io.SEEK_END), b"", str(e))
 
 
 def host_of(url: str) -> str | None:

@@ -95,6 +95,16 @@ def test_a_file_that_is_no_warc_is_named(content: bytes, tmp_path: Path):
     assert not list((tmp_path / "out").rglob("part-*"))
 
 
+def test_a_file_that_is_no_warc_does_not_end_a_job_of_several(web: Path, tmp_path: Path):
+    (tmp_path / "page.warc.gz").write_bytes(b"hello, I am no archive")
+    inputs = ("--input", str(tmp_path / "page.warc.gz"), "--input", str(web))
+    done = corpusmill("clean", "--recipe", "sample", *inputs, "--output", str(tmp_path / "out"))
+    assert done.returncode == 0, done.stderr
+    counts = json.loads((tmp_path / "out/clean/manifest.json").read_text())["counts"]
+    assert counts["dropped"]["damaged_record"] == 1
+    assert counts["documents"] > 50
+
+
 def test_a_cut_warc_costs_its_last_record_and_says_so(web: Path, tmp_path: Path):
     (tmp_path / "cut.warc.gz").write_bytes(web.read_bytes()[:-200])
     out = tmp_path / "out"

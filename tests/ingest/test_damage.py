@@ -160,7 +160,18 @@ def test_a_task_survives_whatever_it_reads():
         head, compress = FORMS[rng.choice(list(FORMS))]
         records = _records(seed, 4)
         plain = [records[0], *(damaged(rng, r, 0) for r in records[1:])]
-        data = damaged(rng, head + b"".join(compress(r) for r in plain), len(head)) + compress(records[0])
+        data = damaged(rng, head + b"".join(compress(r) for r in plain), len(head))
         tally = Tally()
-        rows = sum(batch.num_rows for batch in read_pages(io.BytesIO(data), "a", tally))
+        rows = sum(batch.num_rows for batch in read_pages(io.BytesIO(data), "a", tally, alone=False))
+        assert tally.bytes == len(data)
         assert tally.records == rows + sum(tally.not_response.values())
+
+
+@pytest.mark.parametrize("content", [b"hello, I am no archive", gzip.compress(b"hello"), b"\x89PNG\r\n"])
+def test_among_others_a_file_without_a_record_is_one_damaged_record(content: bytes):
+    tally = Tally()
+    (batch,) = read_pages(io.BytesIO(content), "notes.txt", tally, alone=False)
+    (row,) = batch.to_pylist()
+    assert (row["drop_reason"], row["warc_offset"], row["warc_length"]) == ("damaged_record", 0, len(content))
+    assert "notes.txt is not a WARC file" in row["drop_detail"]
+    assert (tally.records, tally.bytes) == (1, len(content))

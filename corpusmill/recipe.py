@@ -11,9 +11,9 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from corpusmill.errors import InputError
 
@@ -128,6 +128,39 @@ class Clean(Section):
     rules: tuple[Component, ...] = (Component(use="gopher_quality"),)
 
 
+class FrequentLines(Section):
+    """Lines or paragraphs that many documents have: menus, notices, footers that extraction left (docs/cuts.md)."""
+
+    unit: Literal["line", "paragraph"] = "line"
+    """Paragraphs are separated by blank lines."""
+    min_chars: PositiveInt = 5
+    """Units with fewer letters, digits and symbols stay: "Yes." is not boilerplate."""
+    min_host_documents: Annotated[int, Field(ge=0)] = 5
+    """Documents of one host that have the unit. 0 asks nothing of hosts."""
+    min_host_share: Share = 0.1
+    """And the least share of that host's documents which those are."""
+    min_corpus_documents: Annotated[int, Field(ge=0)] = 0
+    """Documents of the corpus that have the unit. 0 asks nothing; CCNet's rule is 2 with keep = "first"."""
+    keep: Literal["none", "first"] = "none"
+    """Whether the first occurrence, by address and then by place, is left: of the host, or of the corpus."""
+
+    @model_validator(mode="after")
+    def _asks_for_something(self) -> FrequentLines:
+        least = [n for n in (self.min_host_documents, self.min_corpus_documents) if n]
+        if not least:
+            raise ValueError("both min_host_documents and min_corpus_documents are 0; set one, or leave out the table")
+        if min(least) == 1:
+            raise ValueError("1 document is no repetition and would cut every line; the least is 2")
+        return self
+
+
+class RepeatedSpans(Section):
+    """Runs of words that occurred before, to the word (Lee et al. 2021, which cut 50 tokens and more; docs/cuts.md)."""
+
+    min_words: Annotated[int, Field(ge=2)] = 50
+    """Where a script has no spaces, a character is a word."""
+
+
 class Dedup(Section):
     """MinHash LSH. The defaults are FineWeb's: 5-word shingles, 14 bands of 8."""
 
@@ -138,6 +171,8 @@ class Dedup(Section):
     verify: Share = 0.65
     """Candidates whose signatures agree in a smaller share of places are not duplicates. 0 turns verification off."""
     survivor: Literal["longest", "earliest", "latest"] = "longest"
+    lines: FrequentLines | None = None
+    spans: RepeatedSpans | None = None
 
 
 class Tokenize(Section):
@@ -331,5 +366,5 @@ def _keys_at(path: Sequence[Any]) -> list[str]:
         field = model.model_fields.get(step) if isinstance(model, type) and issubclass(model, BaseModel) else None
         if field is None:
             return []
-        model = field.annotation
+        model = next((m for m in get_args(field.annotation) if m is not type(None)), field.annotation)
     return list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []

@@ -113,8 +113,15 @@ def verdict(samples: Sequence[Sample]) -> dict[str, Any]:
 def _counted(stream: Any, name: str, recipe: Recipe) -> Iterator[pa.RecordBatch]:
     """Batches of PAGES, each row marked whether it is an HTML page, which the flow passes on."""
     ingest = recipe.ingest
-    settings = {"batch_pages": ingest.batch_pages, "batch_bytes": ingest.batch_bytes}
-    for batch in read_pages(stream, name, Tally(), max_page_bytes=ingest.max_page_bytes, **settings):
+    pages = read_pages(
+        stream,
+        name,
+        Tally(),
+        max_page_bytes=ingest.max_page_bytes,
+        batch_pages=ingest.batch_pages,
+        batch_bytes=ingest.batch_bytes,
+    )
+    for batch in pages:
         yield batch.append_column("is_page", batch.column("drop_reason").is_null())
 
 

@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
@@ -140,6 +140,39 @@ class CrawlIndex(Section):
     """Names of the earlier crawls to compare with; without it all of them."""
 
 
+class FrequentLines(Section):
+    """Lines or paragraphs that many documents have: menus, notices, footers that extraction left (docs/cuts.md)."""
+
+    unit: Literal["line", "paragraph"] = "line"
+    """Paragraphs are separated by blank lines."""
+    min_chars: PositiveInt = 5
+    """Units with fewer letters, digits and symbols stay: "Yes." is not boilerplate."""
+    min_host_documents: Annotated[int, Field(ge=0)] = 5
+    """Documents of one host that have the unit. 0 asks nothing of hosts."""
+    min_host_share: Share = 0.1
+    """And the least share of that host's documents which those are."""
+    min_corpus_documents: Annotated[int, Field(ge=0)] = 0
+    """Documents of the corpus that have the unit. 0 asks nothing; CCNet's rule is 2 with keep = "first"."""
+    keep: Literal["none", "first"] = "none"
+    """Whether the first occurrence, by address and then by place, is left: of the host, or of the corpus."""
+
+    @model_validator(mode="after")
+    def _asks_for_something(self) -> FrequentLines:
+        least = [n for n in (self.min_host_documents, self.min_corpus_documents) if n]
+        if not least:
+            raise ValueError("both min_host_documents and min_corpus_documents are 0; set one, or leave out the table")
+        if min(least) == 1:
+            raise ValueError("1 document is no repetition and would cut every line; the least is 2")
+        return self
+
+
+class RepeatedSpans(Section):
+    """Runs of words that occurred before, to the word (Lee et al. 2021, which cut 50 tokens and more; docs/cuts.md)."""
+
+    min_words: Annotated[int, Field(ge=2)] = 50
+    """Where a script has no spaces, a character is a word."""
+
+
 class Dedup(Section):
     """MinHash LSH. The defaults are FineWeb's: 5-word shingles, 14 bands of 8."""
 
@@ -171,6 +204,8 @@ class Dedup(Section):
     """For best_score: a measure of the text or a score of one of clean.scorers; the highest stays."""
     sources: tuple[str, ...] = ()
     """For preferred_source: patterns (`*.example.org`, `*wiki*`) for a document's file or host, the best first."""
+    lines: FrequentLines | None = None
+    spans: RepeatedSpans | None = None
     index: CrawlIndex | None = None
     max_edges_in_memory: PositiveInt = 20_000_000
     """With more pairs than this, clusters are found by SQL in the engine instead of SciPy; the rows are the same."""
@@ -396,5 +431,5 @@ def _keys_at(path: Sequence[Any]) -> list[str]:
         field = model.model_fields.get(step) if isinstance(model, type) and issubclass(model, BaseModel) else None
         if field is None:
             return []
-        model = field.annotation
+        model = next((m for m in get_args(field.annotation) if m is not type(None)), field.annotation)
     return list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []

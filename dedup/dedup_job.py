@@ -13,6 +13,7 @@ from typing import Any, cast
 
 from corpusmill.context import RunContext, run_parts
 from corpusmill.dedup.components import cluster
+from corpusmill.dedup.cuts import write_cuts
 from corpusmill.dedup.dedup_files import STAGE, WORK
 from corpusmill.dedup.dedup_index import KINDS, Crawl, DedupIndex
 from corpusmill.dedup.duplicate_pairs import Corpus, Found, find_pairs, run_corpus
@@ -25,7 +26,6 @@ from corpusmill.ledger import StageLedger, part_name, verify_outputs
 from corpusmill.parquet_parts import PartWriter
 from corpusmill.progress import StageProgress
 from corpusmill.recipe import Dedup
-from corpusmill.schemas import CUTS
 from corpusmill.storage import Folder, Output, digest
 
 
@@ -103,13 +103,16 @@ def _remove(
         labels, corpus = clusters.labels, clusters.corpus
     rows = removed_rows(engine, run, corpus, found.pairs, [labels])
     outputs, counts = write_removed(run, rows, parts, corpus.first, place.names() if place else {})
-    outputs += _no_cuts(run, parts)
+    if settings.lines or settings.spans:
+        progress.say(f"{STAGE}: spans to cut")
+    cuts, cut_counts = write_cuts(context, parts, settings)
+    outputs += cuts
     if earlier is not None and place is not None:
         replaced = _superseded(run, earlier, clusters)
         outputs.append(replaced[0])
         counts["superseded"] = replaced[1]
         _publish(context, place, own, found, labels, inputs)
-    return outputs, counts | {"clusters": count_clusters(engine, rows)}
+    return outputs, counts | cut_counts | {"clusters": count_clusters(engine, rows)}
 
 
 def _superseded(run: Folder, earlier: Earlier, clusters: Clusters) -> tuple[Output, int]:
@@ -129,15 +132,6 @@ def _publish(context: RunContext, place: Place, own: Corpus, found: Found, label
     count = context.engine.query("SELECT COUNT(*) AS documents FROM facts", {"facts": own.facts})
     crawl = Crawl(place.number, settings.index.crawl, inputs, {}, count.column("documents")[0].as_py())
     place.index.add(crawl, settings, dict(zip(KINDS, mine, strict=True)))
-
-
-def _no_cuts(run: Folder, parts: Sequence[int]) -> list[Output]:
-    outputs = []
-    for part in parts:
-        with run.writing(f"cuts/{part_name(part)}.parquet") as out, PartWriter(out.path, CUTS):
-            pass
-        outputs.append(out)
-    return outputs
 
 
 def _survivors(

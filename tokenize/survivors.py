@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
-from corpusmill.columns import with_columns
+from corpusmill.columns import byte_lengths, with_columns
+from corpusmill.errors import DamagedError
 from corpusmill.ledger import part_name
 from corpusmill.parquet_parts import read_part
-from corpusmill.schemas import ADDRESS_STRIDE, CUTS, DOCUMENTS, REMOVED
+from corpusmill.schemas import CUTS
 from corpusmill.storage import Folder
+from corpusmill.surviving_rows import surviving_rows
+from corpusmill.tokenize.cut_texts import cut_texts
+
+
+class Cuts(NamedTuple):
+    """Spans of one part, sorted by address, then start; int64 [n] each."""
+
+    name: str  # of the file, for errors
+    address: np.ndarray
+    start: np.ndarray
+    end: np.ndarray
 
 
 def survivors(
@@ -20,47 +33,43 @@ def survivors(
 ) -> Iterator[pa.RecordBatch]:
     """Surviving rows of one part, `columns` of DOCUMENTS and `address`, a row group at a time; `text` without its cuts.
 
-    `cut["bytes"]` counts the bytes of text that were cut.
+    A document of which everything was cut is there, with an empty text. `cut["bytes"]` counts the bytes of text that
+    were cut. Memory is one row group, and 24 bytes for each span of the part.
     """
-    name = f"{part_name(part)}.parquet"
-    gone = _addresses(run, f"removed/{name}")
-    cuts = _cuts(run, f"cuts/{name}")
-    row = 0
-    for batch in read_part(run, f"documents/{name}", DOCUMENTS, columns):
-        addresses = np.arange(row, row + batch.num_rows, dtype=np.int64) + part * ADDRESS_STRIDE
-        row += batch.num_rows
-        batch = with_columns(batch, {"address": pa.array(addresses)})
-        batch = batch.filter(pa.array(~np.isin(addresses, gone)))
-        yield _without_cuts(batch, cuts, cut if cut is not None else Counter()) if cuts and "text" in columns else batch
+    cuts = read_cuts(run, part)
+    for batch in surviving_rows(run, part, columns):
+        if "text" in columns and len(cuts.address):
+            before = int(byte_lengths(batch.column("text")).sum())
+            batch = with_columns(batch, {"text": without_cuts(batch.column("text"), batch.column("address"), cuts)})
+            if cut is not None:
+                cut["bytes"] += before - int(byte_lengths(batch.column("text")).sum())
+        yield batch
 
 
-def _addresses(run: Folder, name: str) -> np.ndarray:
-    found = [b.column("address").to_numpy() for b in read_part(run, name, REMOVED, ("address",))]
-    return np.concatenate(found) if found else np.zeros(0, np.int64)
+def read_cuts(run: Folder, part: int) -> Cuts:
+    """The spans of one part."""
+    name = f"cuts/{part_name(part)}.parquet"
+    table = pa.Table.from_batches(
+        list(read_part(run, name, CUTS, ("address", "start", "end"))),
+        pa.schema([CUTS.field(n) for n in ("address", "start", "end")]),
+    )
+    address, start, end = (table.column(n).to_numpy() for n in ("address", "start", "end"))
+    order = np.lexsort((start, address))
+    return Cuts(f"{run.url}/{name}", address[order], start[order], end[order])
 
 
-def _cuts(run: Folder, name: str) -> dict[int, list[tuple[int, int]]]:
-    spans: dict[int, list[tuple[int, int]]] = defaultdict(list)
-    for batch in read_part(run, name, CUTS, ("address", "start", "end")):
-        for row in batch.to_pylist():
-            spans[row["address"]].append((row["start"], row["end"]))
-    return {address: sorted(s) for address, s in spans.items()}
-
-
-def _without_cuts(batch: pa.RecordBatch, cuts: dict[int, list[tuple[int, int]]], cut: Counter[str]) -> pa.RecordBatch:
-    texts = batch.column("text").to_pylist()
-    for i, address in enumerate(batch.column("address").to_pylist()):
-        if address in cuts:
-            before = len(texts[i].encode())
-            texts[i] = cut_text(texts[i], cuts[address])
-            cut["bytes"] += before - len(texts[i].encode())
-    return with_columns(batch, {"text": pa.array(texts, pa.large_string())})
-
-
-def cut_text(text: str, spans: list[tuple[int, int]]) -> str:
-    """`text` without the byte spans [start, end) of its UTF-8; spans are sorted and may overlap."""
-    raw, kept, at = text.encode(), [], 0
-    for start, end in spans:
-        kept.append(raw[at : max(start, at)])
-        at = max(at, end)
-    return b"".join([*kept, raw[at:]]).decode()
+def without_cuts(texts: pa.Array, addresses: pa.Array, cuts: Cuts) -> pa.Array:
+    """Texts, whose addresses ascend, without their spans."""
+    rows = addresses.to_numpy()
+    first = np.searchsorted(cuts.address, rows)
+    last = np.searchsorted(cuts.address, rows, side="right")
+    chosen = np.repeat(first - np.r_[0, np.cumsum(last - first)][:-1], last - first) + np.arange((last - first).sum())
+    spans = np.r_[0, np.cumsum(last - first)]
+    found, bad = cut_texts(texts, spans, cuts.start[chosen], cuts.end[chosen])
+    if bad >= 0:
+        row = chosen[bad]
+        raise DamagedError(
+            f"{cuts.name}: the span {cuts.start[row]} to {cuts.end[row]} of document {cuts.address[row]} does not lie "
+            "between characters of its text: spans and documents are not of one run. Run dedup again"
+        )
+    return found

@@ -12,12 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from corpusmill.errors import DamagedError
 from corpusmill.mill import open_mill
 from corpusmill.recipe import load_recipe
 from corpusmill.tokenize import bpe_tokenizer
 from corpusmill.tokenize.encoders import HuggingFaceEncoder, TiktokenEncoder, choose_encoder
 from corpusmill.tokenize.split_sites import is_heldout, site_of
-from corpusmill.tokenize.survivors import cut_text
+from corpusmill.tokenize.survivors import Cuts, without_cuts
 
 CORPUS = ["the cat sat on the mat and the dog sat on the log; 3.14 isn't 42\n\n  def f(x):\n\treturn x"] * 50
 TOKENIZER = bpe_tokenizer.train(CORPUS, 400)
@@ -53,12 +54,36 @@ def test_training_twice_gives_the_same_tokenizer():
     assert bpe_tokenizer.train(CORPUS, 400).to_str() == TOKENIZER.to_str()
 
 
-@given(st.text(max_size=30), st.lists(st.tuples(st.integers(0, 30), st.integers(0, 12)), max_size=4))
-def test_cutting_leaves_every_byte_outside_the_spans(text: str, spans: list[tuple[int, int]]):
-    text = text.encode("ascii", "ignore").decode()
-    cuts = sorted((a, min(a + n, len(text))) for a, n in spans if a <= len(text))
-    kept = "".join(c for i, c in enumerate(text) if not any(a <= i < b for a, b in cuts))
-    assert cut_text(text, cuts) == kept
+def cuts_at(rows: list[tuple[int, int, int]]) -> Cuts:
+    address, start, end = np.array(sorted(rows), np.int64).reshape(-1, 3).T
+    return Cuts("cuts/part-00000.parquet", address, start, end)
+
+
+@given(
+    st.lists(st.text(st.sampled_from("ab\né中𠀀"), max_size=12), min_size=1, max_size=4),
+    st.lists(st.tuples(st.integers(0, 5), st.integers(0, 12), st.integers(0, 6)), max_size=6),
+    st.integers(0, 2),
+)
+@settings(deadline=None)
+def test_cutting_leaves_every_character_outside_the_spans(texts, spans, skipped):
+    """Spans overlap, and some are of documents that are not in the batch."""
+    spans = [(d, a, min(a + n, len(texts[d]))) for d, a, n in spans if d < len(texts) and a <= len(texts[d])]
+    kept = [
+        "".join(c for i, c in enumerate(t) if not any(a <= i < b for e, a, b in spans if e == d))
+        for d, t in enumerate(texts)
+    ]
+    rows = [(7 * d, len(texts[d][:a].encode()), len(texts[d][:b].encode())) for d, a, b in spans]
+    addresses = pa.array([7 * d for d in range(len(texts))])
+    column = pa.array(texts, pa.large_string())
+    found = without_cuts(column.slice(skipped), addresses.slice(skipped), cuts_at(rows))
+    found.validate(full=True)
+    assert found.to_pylist() == kept[skipped:]
+
+
+@pytest.mark.parametrize(("start", "end"), [(0, 2), (2, 3), (3, 5), (-1, 1), (3, 1)])
+def test_a_span_that_does_not_lie_between_characters_is_refused_by_name(start: int, end: int):
+    with pytest.raises(DamagedError, match=f"the span {start} to {end} of document 3 does not lie between characters"):
+        without_cuts(pa.array(["aé!"], pa.large_string()), pa.array([3]), cuts_at([(3, start, end)]))
 
 
 @pytest.mark.parametrize(

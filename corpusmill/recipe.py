@@ -128,6 +128,29 @@ class Clean(Section):
     rules: tuple[Component, ...] = (Component(use="gopher_quality"),)
 
 
+class Semantic(Section):
+    """Near-duplicates by embeddings that you supply (SemDeDup: Abbas et al. 2023), docs/semantic.md."""
+
+    embeddings: str
+    """Parquet files: a path, glob, folder or fsspec URL. A row for each document, joined by its id."""
+    id_column: str = "id"
+    embedding_column: str = "embedding"
+    """A list of float16, float32 or float64, of one length."""
+    missing: Literal["error", "keep"] = "error"
+    """A document without a usable embedding stops the run, or is kept and counted."""
+    threshold: Annotated[float, Field(gt=-1.0, lt=1.0)] = 0.95
+    """Pairs of a higher cosine similarity are duplicates: the paper's 1 - epsilon. Depends on the embedding."""
+    keep: Literal["hard", "easy", "survivor"] = "hard"
+    """Preferred is what lies farthest from the cluster's centroid, as in the paper, nearest to it, or by `survivor`."""
+    clusters: PositiveInt | None = None
+    """Of k-means; by default one for 1,000 documents, beyond a million documents their square root."""
+    init: Literal["k-means++", "random"] = "k-means++"
+    train_per_cluster: PositiveInt = 256
+    """k-means is trained on so many documents for each cluster at most (faiss: 256)."""
+    iterations: PositiveInt = 20
+    seed: int = 1
+
+
 class Dedup(Section):
     """MinHash LSH. The defaults are FineWeb's: 5-word shingles, 14 bands of 8."""
 
@@ -138,6 +161,7 @@ class Dedup(Section):
     verify: Share = 0.65
     """Candidates whose signatures agree in a smaller share of places are not duplicates. 0 turns verification off."""
     survivor: Literal["longest", "earliest", "latest"] = "longest"
+    semantic: Semantic | None = None
 
 
 class Tokenize(Section):

@@ -54,8 +54,8 @@ class EmbeddingFiles:
         self.names = _named(source)
 
     def describe(self) -> dict[str, dict[str, Any]]:
-        """Size and checksum of each file, for the inputs of a stage: other embeddings make it run again. Reads them all;
-        a Parquet footer would not do, since other numbers may well leave it the same."""
+        """Size and checksum of each file, for the inputs of a stage: other embeddings make it run again. Reads all of
+        them: other numbers may well leave a Parquet footer as it is."""
         return {name: _described(name) for name in self.names}
 
     def load(self, wanted: pa.Array, scratch: Folder) -> Embeddings:

@@ -143,10 +143,10 @@ class Semantic(Section):
     keep: Literal["hard", "easy", "survivor"] = "hard"
     """Preferred is what lies farthest from the cluster's centroid, as in the paper, nearest to it, or by `survivor`."""
     clusters: PositiveInt | None = None
-    """Of k-means; by default one for 1,000 documents, beyond a million documents their square root."""
+    """Of k-means; by default the square root of the documents, and one, so that all are compared, up to 10,000."""
     init: Literal["k-means++", "random"] = "k-means++"
-    train_per_cluster: PositiveInt = 256
-    """k-means is trained on so many documents for each cluster at most (faiss: 256)."""
+    train_documents: PositiveInt | None = None
+    """k-means is trained on a sample of so many; by default on 256 a cluster, as faiss does, and 65,536 at least."""
     iterations: PositiveInt = 20
     seed: int = 1
 

@@ -1,5 +1,8 @@
-"""Within one cluster: for each document the most similar one of those preferred to it (SemDeDup, appendix, the maximum
-of the upper triangle of the similarity matrix)."""
+"""Within one cluster: for each document the most similar one of those preferred to it.
+
+This is the maximum over the upper triangle of the similarity matrix that SemDeDup's published code takes (Abbas et al.
+2023), by tiles, so that no cluster is too large for the memory.
+"""
 
 from __future__ import annotations
 

@@ -140,7 +140,7 @@ def _counted(settings: Semantic, facts: pa.Table, verdict: np.ndarray) -> dict[s
 
 def _kmeans(settings: Semantic, vectors: int) -> SphericalKMeans:
     clusters = min(settings.clusters or default_clusters(vectors), vectors)
-    return SphericalKMeans(clusters, settings.init, settings.train_per_cluster, settings.iterations, settings.seed)
+    return SphericalKMeans(clusters, settings.init, settings.train_documents, settings.iterations, settings.seed)
 
 
 def _preference(

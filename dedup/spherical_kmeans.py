@@ -18,6 +18,13 @@ from corpusmill.dedup.unit_vectors import USABLE, add_rows, coarse, unit_vectors
 
 BLOCK_NUMBERS = 1 << 24
 """Numbers in a block of vectors, or in its similarities to all centroids: 64 MB each."""
+EXHAUSTIVE = 10_000
+"""So few vectors are one cluster: to compare all of them takes seconds, and loses no pair."""
+SAMPLE_PER_CLUSTER = 256
+"""As in faiss."""
+LEAST_SAMPLE = 1 << 16
+"""For few clusters 256 each are too few: at 50 clusters of 50,000 vectors, 256 each keep 85% of the planted pairs of
+cosine 0.95 together, and all of them 93%."""
 _POOL_PER_CLUSTER = 32
 _POOL_NUMBERS = 1 << 27  # 512 MB: k-means++ reads its pool once for each cluster, so the pool stays in memory
 _FULL = 1 << 64
@@ -29,7 +36,7 @@ class SphericalKMeans:
 
     clusters: int
     init: Literal["k-means++", "random"] = "k-means++"
-    train_per_cluster: int = 256
+    train_documents: int | None = None  # by default LEAST_SAMPLE, or SAMPLE_PER_CLUSTER for each
     iterations: int = 20
     seed: int = 1
 
@@ -39,7 +46,8 @@ class SphericalKMeans:
         Stops when no vector of the sample changes its cluster, or after `iterations`. A cluster that loses all its
         vectors keeps its centroid.
         """
-        drawn = draw(len(rows), self.seed)[: self.train_per_cluster * self.clusters]
+        size = self.train_documents or max(SAMPLE_PER_CLUSTER * self.clusters, LEAST_SAMPLE)
+        drawn = draw(len(rows), self.seed)[:size]
         centroids = self._first_centroids(vectors, rows[drawn])
         sample, labels = rows[np.sort(drawn)], np.full(len(drawn), -1, np.int32)
         for _ in range(self.iterations):
@@ -62,8 +70,8 @@ class SphericalKMeans:
 
 
 def default_clusters(vectors: int) -> int:
-    """One for 1,000 vectors; beyond a million vectors their square root, where both halves of the work grow alike."""
-    return max(1, min(vectors // 1000, math.isqrt(vectors)))
+    """The square root, where both halves of the work grow alike; one cluster for up to EXHAUSTIVE vectors."""
+    return 1 if vectors <= EXHAUSTIVE else math.isqrt(vectors)
 
 
 def assign(

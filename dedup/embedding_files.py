@@ -166,7 +166,9 @@ def _parquet(name: str) -> Iterator[pq.ParquetFile]:
     with handle:
         try:
             yield pq.ParquetFile(handle)
-        except pa.ArrowException as e:
+        except (pa.ArrowException, OSError) as e:
+            if isinstance(e, OSError) and e.errno is not None:  # the disk, and not the bytes on it
+                raise
             raise InputError(
                 f"{name} cannot be read as Parquet: {e}. Embeddings are Parquet files, with an id and a list of "
                 "numbers in each row"
@@ -186,7 +188,7 @@ def _named(source: str) -> Sequence[str]:
     """The files of a glob, the Parquet files below a folder, or the one file of this name; sorted."""
     fs, path = filesystem_of(source)
     prefix = source.partition("://")[0] + "://" if "://" in source else ""
-    pattern = path if any(c in path for c in "*?[") else None
+    pattern = path if any(c in path for c in ("*[" if source.startswith("http") else "*?[")) else None
     if pattern is None and not source.startswith("http") and fs.isdir(path):
         pattern = f"{path.rstrip('/')}/**/*.parquet"
     if pattern is None:

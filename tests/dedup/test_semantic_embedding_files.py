@@ -132,6 +132,14 @@ def test_files_of_different_lengths_are_refused_by_name(tmp_path: Path):
         load(tmp_path / "emb", tmp_path)
 
 
+def test_a_file_with_damage_in_the_middle_is_a_sentence(tmp_path: Path):
+    path = write_embeddings(tmp_path / "e.parquet", ["a"] + [f"x{i}" for i in range(999)], np.ones((1000, 3)))
+    raw = path.read_bytes()
+    path.write_bytes(raw[:4] + b"\xff" * 3000 + raw[3004:])
+    with pytest.raises(InputError, match="cannot be read as Parquet"):
+        load(path, tmp_path)
+
+
 def test_files_that_are_not_there_or_not_parquet_are_sentences(tmp_path: Path):
     (tmp_path / "text.parquet").write_text("no")
     write_embeddings(tmp_path / "e.parquet", ["a"], [(1, 0)])

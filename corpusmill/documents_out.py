@@ -92,7 +92,8 @@ def _deduplicated(run: Folder, parts: Sequence[int]) -> dict[str, Any]:
     """The manifest of dedup, if it is of the documents that stand now."""
     cleaned, manifest = StageLedger(run, "clean").require_manifest(), StageLedger(run, "dedup").require_manifest()
     documents = {name: out for name, out in cleaned["outputs"].items() if name.startswith("documents/")}
-    if manifest["inputs"] != documents or not set(parts) <= set(manifest["parts"]):
+    read = {name: out for name, out in manifest["inputs"].items() if name.startswith("documents/")}
+    if read != documents or not set(parts) <= set(manifest["parts"]):
         raise InputError(f"{run.url}: the documents have changed since they were deduplicated: run `corpusmill dedup`")
     return manifest
 

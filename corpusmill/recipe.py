@@ -173,6 +173,29 @@ class RepeatedSpans(Section):
     """Where a script has no spaces, a character is a word."""
 
 
+class Semantic(Section):
+    """Near-duplicates by embeddings that you supply (SemDeDup: Abbas et al. 2023), docs/semantic.md."""
+
+    embeddings: str
+    """Parquet files: a path, glob, folder or fsspec URL. A row for each document, joined by its id."""
+    id_column: str = "id"
+    embedding_column: str = "embedding"
+    """A list of float16, float32 or float64, of one length."""
+    missing: Literal["error", "keep"] = "error"
+    """A document without a usable embedding stops the run, or is kept and counted."""
+    threshold: Annotated[float, Field(gt=-1.0, lt=1.0)] = 0.95
+    """Pairs of a higher cosine similarity are duplicates: the paper's 1 - epsilon. Depends on the embedding."""
+    keep: Literal["hard", "easy", "survivor"] = "hard"
+    """Preferred is what lies farthest from the cluster's centroid, as in the paper, nearest to it, or by `survivor`."""
+    clusters: PositiveInt | None = None
+    """Of k-means; by default the square root of the documents, and one, so that all are compared, up to 10,000."""
+    init: Literal["k-means++", "random"] = "k-means++"
+    train_documents: PositiveInt | None = None
+    """k-means is trained on a sample of so many; by default on 256 a cluster, as faiss does, and 65,536 at least."""
+    iterations: PositiveInt = 20
+    seed: int = 1
+
+
 class Dedup(Section):
     """MinHash LSH. The defaults are FineWeb's: 5-word shingles, 14 bands of 8."""
 
@@ -206,6 +229,7 @@ class Dedup(Section):
     """For preferred_source: patterns (`*.example.org`, `*wiki*`) for a document's file or host, the best first."""
     lines: FrequentLines | None = None
     spans: RepeatedSpans | None = None
+    semantic: Semantic | None = None
     index: CrawlIndex | None = None
     max_edges_in_memory: PositiveInt = 20_000_000
     """With more pairs than this, clusters are found by SQL in the engine instead of SciPy; the rows are the same."""

@@ -11,6 +11,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
+import numpy as np
+import pyarrow as pa
+
 from corpusmill.context import RunContext, run_parts
 from corpusmill.dedup.components import cluster
 from corpusmill.dedup.cuts import write_cuts
@@ -18,7 +21,9 @@ from corpusmill.dedup.dedup_files import STAGE, WORK
 from corpusmill.dedup.dedup_index import KINDS, Crawl, DedupIndex
 from corpusmill.dedup.duplicate_pairs import Corpus, Found, find_pairs, run_corpus
 from corpusmill.dedup.earlier_crawls import SUPERSEDED, Clusters, Earlier, apart
-from corpusmill.dedup.removal import count_clusters, removed_rows, write_removed
+from corpusmill.dedup.embedding_files import EmbeddingFiles
+from corpusmill.dedup.removal import count_clusters, removed_rows, with_more, write_removed
+from corpusmill.dedup.semantic_duplicates import semantic_removed
 from corpusmill.dedup.signing import plan, sign_part
 from corpusmill.engines import Dataset
 from corpusmill.engines.work_files import read_rows
@@ -58,7 +63,7 @@ def run_stage(context: RunContext) -> dict[str, Any]:
     ledger = StageLedger(run, STAGE)
     run.require_space(cleaned["counts"]["documents"] * 1000 + 10_000_000, STAGE)
     with context.watch.stage(STAGE) as progress, _place(context.recipe.dedup, digest(documents)) as place:
-        inputs = documents | (place.inputs() if place else {})
+        inputs = documents | (place.inputs() if place else {}) | _embeddings(context.recipe.dedup)
         if ledger.open(settings, inputs, STAGE in context.start_over):
             progress.begin(len(cleaned["parts"]), "parts", done=len(cleaned["parts"]))
             return cast(dict[str, Any], ledger.require_manifest()["counts"])
@@ -69,6 +74,11 @@ def run_stage(context: RunContext) -> dict[str, Any]:
         manifest = ledger.commit(settings, inputs, records, outputs=outputs, counts=counts)
         run.remove(WORK)
     return cast(dict[str, Any], manifest["counts"])
+
+
+def _embeddings(settings: Dedup) -> dict[str, Any]:
+    """Changed embeddings make the stage be done again."""
+    return {"embeddings": EmbeddingFiles(settings.semantic.embeddings).describe()} if settings.semantic else {}
 
 
 @contextmanager
@@ -102,6 +112,9 @@ def _remove(
         clusters = earlier.clusters(own, found, settings.max_edges_in_memory)
         labels, corpus = clusters.labels, clusters.corpus
     rows = removed_rows(engine, run, corpus, found.pairs, [labels])
+    if settings.semantic:
+        progress.say(f"{STAGE}: semantic duplicates")
+        rows = with_more(engine, run, rows, _semantic(context, parts, rows, corpus.first))
     outputs, counts = write_removed(run, rows, parts, corpus.first, place.names() if place else {})
     if settings.lines or settings.spans:
         progress.say(f"{STAGE}: spans to cut")
@@ -113,6 +126,19 @@ def _remove(
         counts["superseded"] = replaced[1]
         _publish(context, place, own, found, labels, inputs)
     return outputs, counts | cut_counts | {"clusters": count_clusters(engine, rows)}
+
+
+def _semantic(context: RunContext, parts: Sequence[int], rows: Dataset, first: int) -> pa.Table:
+    """What goes for its embedding, of the documents that the text left; addresses of the corpus."""
+    settings = context.recipe.dedup
+    assert settings.semantic is not None
+    found = context.engine.query("SELECT address FROM removed", {"removed": rows})
+    gone = np.sort(found.column("address").to_numpy()) - first
+    table = semantic_removed(context.folder, parts, settings.semantic, gone, settings.survivor)
+    for i, name in enumerate(table.schema.names):
+        if name in ("address", "cluster", "representative", "matched"):
+            table = table.set_column(i, name, pa.array(table.column(name).to_numpy() + first))
+    return table
 
 
 def _superseded(run: Folder, earlier: Earlier, clusters: Clusters) -> tuple[Output, int]:

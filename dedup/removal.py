@@ -15,7 +15,7 @@ from corpusmill.columns import with_columns
 from corpusmill.dedup.dedup_files import WORK, statement
 from corpusmill.dedup.duplicate_pairs import Corpus
 from corpusmill.engines import Dataset, Datasets, Engine
-from corpusmill.engines.work_files import read_rows
+from corpusmill.engines.work_files import read_rows, write_rows
 from corpusmill.ledger import part_name
 from corpusmill.parquet_parts import PartWriter
 from corpusmill.schemas import ADDRESS_STRIDE, CRAWL_STRIDE, REMOVED
@@ -29,6 +29,17 @@ def removed_rows(engine: Engine, run: Folder, corpus: Corpus, pairs: Dataset, la
     datasets: Datasets = {"pairs": pairs, "labels": labels, "facts": corpus.facts}
     schema = pa.schema([f for f in REMOVED if f.name not in _CRAWLS])
     return engine.write(statement("removed", first=corpus.first), datasets, run, f"{WORK}/removed", schema)
+
+
+def with_more(engine: Engine, run: Folder, rows: Dataset, more: pa.Table) -> Dataset:
+    """`rows` and those of `more`, in order of address."""
+    if not more.num_rows:
+        return rows
+    name = f"{WORK}/more/00000.parquet"
+    write_rows(run, name, rows.schema, more.select(rows.schema.names).cast(rows.schema).to_batches())
+    sources = [rows, Dataset(run, (name,), rows.schema)]
+    sql = "SELECT * FROM removed ORDER BY address"
+    return engine.write(sql, {"removed": sources}, run, f"{WORK}/removed-and-more", rows.schema)
 
 
 def write_removed(

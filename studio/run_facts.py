@@ -132,7 +132,8 @@ def _finished(run: Folder) -> tuple[dict[str, dict[str, Any]], list[str]]:
         if manifest is None:
             continue
         feeds = {n: out for n, out in made.items() if n.startswith(_FEEDS.get(stage, ()))}
-        missing = stage != "clean" and (not found or manifest["inputs"] != feeds)
+        read = {n: out for n, out in manifest["inputs"].items() if n.startswith(_FEEDS.get(stage, ()))}
+        missing = stage != "clean" and (not found or read != feeds)
         if missing or outdated:
             outdated.append(stage)
             continue

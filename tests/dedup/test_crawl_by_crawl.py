@@ -139,3 +139,23 @@ def test_an_index_of_other_settings_and_a_crawl_that_others_follow_are_refused(p
     with pytest.raises(InputError, match=r"'crawl-0' is in the index already, made of other documents, and 'crawl-1'"):
         dedup(tmp_path / "changed", parts[2:3], f"dedup.index.folder={index}", "dedup.index.crawl=crawl-0")
     assert [c.name for c in DedupIndex(Folder(str(index))).crawls] == ["crawl-0", "crawl-1"]
+
+
+def test_embeddings_remove_what_the_text_left_and_nothing_twice(parts: list[Path], tmp_path: Path):
+    first = tmp_path / "text"
+    dedup(first, parts[:1])
+    documents, gone = rows(first, "documents"), {r["id"] for r in rows(first, "removed")}
+    left = [d["id"] for d in documents if d["id"] not in gone]
+    vectors = {d["id"]: [1.0, i * 1.0, i * i * 1.0] for i, d in enumerate(documents)}
+    vectors[left[1]] = vectors[left[0]]
+    table = pa.table({"id": list(vectors), "embedding": pa.array(list(vectors.values()), pa.list_(pa.float32()))})
+    pq.write_table(table, tmp_path / "e.parquet")
+    counts = dedup(tmp_path / "both", parts[:1], f"dedup.semantic.embeddings={tmp_path / 'e.parquet'}",
+                   "dedup.semantic.threshold=0.999999", "dedup.semantic.keep=survivor")  # fmt: skip
+    found = rows(tmp_path / "both", "removed")
+    assert {r["id"] for r in found if r["why"] != "semantic_duplicate"} == gone
+    semantic = {r["id"]: r["matched_id"] for r in found if r["why"] == "semantic_duplicate"}
+    assert (left[0] in semantic) != (left[1] in semantic)
+    assert not semantic.keys() & gone
+    assert counts["removed"]["semantic_duplicate"] == len(semantic)
+    assert [r["address"] for r in found] == sorted(r["address"] for r in found)

@@ -22,7 +22,7 @@ def write_documents(numbers, bases, edits, rates, seed, offsets, data, words, wo
 
     numbers, bases int64 [n]; edits int8 [n] (ORIGINAL ...); rates float64 [n], share of words that EDITED touches.
     """
-    scratch = np.empty(MAX_DOCUMENT_WORDS * 64 + 100_000, np.uint8)
+    scratch = np.empty(MAX_DOCUMENT_WORDS * 200, np.uint8)  # sentences of 6 words and 1,000 bytes, at worst
     at = 0
     starts[0] = 0
     for d in range(numbers.shape[0]):

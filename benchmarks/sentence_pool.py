@@ -21,6 +21,8 @@ from corpusmill.storage import Folder
 
 MIN_WORDS, MAX_WORDS = 6, 60
 """Of a sentence. Shorter ones are headings and would stand in many documents, longer ones are lists."""
+MAX_BYTES = 1000
+"""Kernels have room for so many: a stray URL of 10 kB is a word too."""
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[\"'“‘(]?[A-Z0-9])")
 _BEFORE = re.compile(r" ([,.;:!?)%\]])")
 _PLAIN_WORD = re.compile(r"[a-z]{3,12}")
@@ -58,7 +60,7 @@ def sentences(text: str) -> Iterator[str]:
     for line in text.splitlines():
         for sentence in _SENTENCE_END.split(line):
             plain = _BEFORE.sub(r"\1", " ".join(sentence.split())).replace("( ", "(").replace(" - ", "-")
-            if MIN_WORDS <= plain.count(" ") + 1 <= MAX_WORDS:
+            if MIN_WORDS <= plain.count(" ") + 1 <= MAX_WORDS and len(plain.encode()) <= MAX_BYTES:
                 yield plain
 
 

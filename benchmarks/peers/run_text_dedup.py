@@ -47,6 +47,7 @@ def deduplicate(source: str, work: Path, workers: int) -> tuple:
     command = [sys.executable, "-m", "text_dedup.minhash"]
     command += [word for key, value in options.items() for word in (f"--{key}", str(value))]
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "HF_HOME": str(work / "home")}
+    environment["COLUMNS"] = "200"  # its logger breaks lines at 80, between a step and its time
     began = time.perf_counter()
     done = subprocess.run(command, env=environment, cwd=work, capture_output=True, text=True)
     seconds = time.perf_counter() - began

@@ -8,6 +8,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/installed
 PEERS  := .venv-peers
+TEXT_DEDUP := .venv-textdedup
 # The CPU build of torch, if this machine has it as a wheel; elsewhere the user's own index decides.
 TORCH  := $(shell sed -n 's/^torch==//p' constraints.txt)
 
@@ -56,14 +57,19 @@ $(PEERS)/installed: benchmarks/peers.txt
 	$(PEERS)/bin/python -m pip install --quiet -r benchmarks/peers.txt
 	touch $(PEERS)/installed
 
-peers: $(PEERS)/installed
+$(TEXT_DEDUP)/installed: benchmarks/peers-textdedup.txt
+	test -x $(TEXT_DEDUP)/bin/python || $(PYTHON) -m venv $(TEXT_DEDUP)
+	$(TEXT_DEDUP)/bin/python -m pip install --quiet -r benchmarks/peers-textdedup.txt
+	touch $(TEXT_DEDUP)/installed
+
+peers: $(PEERS)/installed $(TEXT_DEDUP)/installed
 
 bench: $(STAMP)
-	set -e; for name in clean extract rules screen signatures; do $(BIN)/python -m benchmarks $$name; done
+	set -e; for name in clean extract rules screen signatures dedup recall; do $(BIN)/python -m benchmarks $$name; done
 
 # A worker's memory over 100,000 pages; SOAK="--pages 3000" for fewer.
 soak: $(STAMP)
 	$(BIN)/python -m benchmarks soak $(SOAK)
 
 clean-all:
-	rm -rf $(VENV) $(PEERS) demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) $(TEXT_DEDUP) demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import charset, clean, extract, rules, screen, semantic, signatures, soak, urls
+from benchmarks import charset, clean, dedup, extract, recall, rules, screen, semantic, signatures, soak, urls
 from benchmarks.harness import ROOT
 
 Case = Callable[[Path, int, int], dict[str, Any]]
@@ -22,7 +22,15 @@ CASES: dict[str, tuple[str, Case]] = {
 """Name to what it measures and the function that does: (data, rounds, documents)."""
 
 
-OTHERS: dict[str, Any] = {"clean": clean, "extract": extract, "screen": screen, "semantic": semantic, "soak": soak}
+OTHERS: dict[str, Any] = {
+    "clean": clean,
+    "dedup": dedup,
+    "extract": extract,
+    "recall": recall,
+    "screen": screen,
+    "semantic": semantic,
+    "soak": soak,
+}
 """Modules with a `main` and options of their own."""
 
 

@@ -33,6 +33,10 @@ class Conversation:
             env=os.environ | ONE_THREAD,
         )
 
+    @property
+    def process_id(self) -> int:
+        return self._process.pid
+
     def ask(self, question: dict[str, Any]) -> dict[str, Any]:
         assert self._process.stdin is not None
         assert self._process.stdout is not None

@@ -72,9 +72,11 @@ class PeerProcess(Conversation):
         return found
 
 
-def peer_command(script: str, *arguments: str) -> list[str]:
-    """How a script of `benchmarks/peers` is run under the peers' Python (CORPUSMILL_PEERS, else .venv-peers)."""
-    python = Path(os.environ.get("CORPUSMILL_PEERS", ROOT / ".venv-peers")) / "bin/python"
+def peer_command(script: str, *arguments: str, environment: Path | None = None) -> list[str]:
+    """How a script of `benchmarks/peers` is run under its Python: of the environment given, else of the peers' own
+    (CORPUSMILL_PEERS, else .venv-peers)."""
+    folder = environment or Path(os.environ.get("CORPUSMILL_PEERS", ROOT / ".venv-peers"))
+    python = folder / "bin/python"
     if not python.exists():
         raise Failed(NOT_INSTALLED)
     return [str(python), str(ROOT / "benchmarks/peers" / script), *arguments]

@@ -16,7 +16,7 @@ Case = Callable[[Path, int, int], dict[str, Any]]
 CASES: dict[str, tuple[str, Case]] = {
     "charset": (charset.__doc__ or "", charset.run),
     "rules": ((rules.__doc__ or "").partition("\n")[0], rules.run),
-    "signatures": (signatures.__doc__ or "", signatures.run),
+    "signatures": ((signatures.__doc__ or "").partition("\n")[0], signatures.run),
     "urls": (urls.__doc__ or "", urls.run),
 }
 """Name to what it measures and the function that does: (data, rounds, documents)."""

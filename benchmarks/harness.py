@@ -103,9 +103,18 @@ def timed(work: Callable[[], object]) -> Callable[[], float]:
 
 
 def show(
-    name: str, unit: str, ours: Contender, pairs: Sequence[Pair], missing: Mapping[str, str], data: str
+    name: str,
+    unit: str,
+    ours: Contender,
+    pairs: Sequence[Pair],
+    missing: Mapping[str, str],
+    data: str,
+    more: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Print the table, and as the last line one JSON object; returns it. The first peer that ran is named in it."""
+    """Print the table, and as the last line one JSON object; returns it. The first peer that ran is named in it.
+
+    `more` goes into the object as it is.
+    """
     table = Table("who", "version", unit, "ours on them", "ratio", "documents", title_justify="left")
     table.title = f"{name}: {data}; medians of {len(ours.seconds)} rounds, one core"
     table.add_row(ours.name, ours.version, f"{ours.rate:,.1f}", "", "", f"{ours.items:,}")
@@ -117,7 +126,7 @@ def show(
     for peer_name, why in missing.items():
         table.add_row(peer_name, "", why, "", "", "")
     Console().print(table)
-    facts = summary(name, unit, ours, pairs, missing, data)
+    facts = summary(name, unit, ours, pairs, missing, data) | dict(more or {})
     print(json.dumps(facts))
     return facts
 

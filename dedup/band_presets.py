@@ -25,8 +25,8 @@ PRESETS: MappingProxyType[str, MappingProxyType[str, Any]] = MappingProxyType(
 """Name to the keys of `dedup` that it fills.
 
 - fineweb: Penedo et al. 2024 (The FineWeb Datasets, on deduplication); datatrove's MinhashConfig. 0.72.
-- refinedweb: Penedo et al. 2023 (The RefinedWeb Dataset, appendix on MinHash): 9,000 hashes, there of
-  shingles of 5 GPT-2 tokens. 0.74, and the steepest curve of all, for 80 times the hashing.
+- refinedweb: Penedo et al. 2023 (The RefinedWeb Dataset, appendix on MinHash): 9,000 hashes, there of 5 GPT-2
+  tokens. 0.74, and the steepest curve of all, for 80 times the hashing.
 - nemo: NVIDIA NeMo Curator's FuzzyDeduplicationWorkflow: 24 characters, 260 hashes. 0.79.
 - redpajama_v2: Weber et al. 2024 (RedPajama), configs/rp_v2.0.conf of its repository: 13 words and 128 hashes, of which
   its bands for a similarity of 0.8 use 117. 0.84. (0.7: 14 x 9; 0.9: 5 x 25; 1.0: 1 x 128.)

@@ -4,8 +4,8 @@ Texts are compared by their folded characters, so that pages which a reader take
 A text is decomposed (Unicode's NFD), and of each character in it:
 
 - marks with a combining class (accents, Arabic vowel signs, Thai tone marks) are left out, as datatrove's
-  TextNormConfig leaves out marks: so NFC and NFD, and any two canonically equivalent texts, fold alike. Vowel signs of
-  Indic and South-East Asian scripts have no such class, and stay;
+  TextNormConfig leaves out marks: so NFC and NFD, and any two canonically equivalent texts, fold alike. Vowel signs
+  of Indic and South-East Asian scripts have no such class, and stay;
 - format characters (soft hyphen, joiners, marks of direction) and variation selectors are left out, but for the
   zero-width space, which ends a word;
 - letters, numbers and the other marks are what words are made of, letters by their simple case folding;

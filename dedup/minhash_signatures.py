@@ -22,8 +22,9 @@ import numpy as np
 import pyarrow as pa
 
 from corpusmill.columns import batch_of, text_buffers
+from corpusmill.dedup.band_hashes import band_keys
 from corpusmill.dedup.character_folding import folding_table
-from corpusmill.dedup.shingle_kernels import band_keys, jaccard_of_pairs, sign_texts
+from corpusmill.dedup.shingle_kernels import jaccard_of_pairs, sign_texts
 
 EMPTY = np.uint32(0xFFFFFFFF)
 """Every place of the signature of a text with no shingle at all."""

@@ -23,7 +23,7 @@ _0, _1, _2, _3, _4, _6, _7, _8 = (np.uint64(x) for x in (0, 1, 2, 3, 4, 6, 7, 8)
 _12, _16, _18, _24, _29, _32, _64 = (np.uint64(x) for x in (12, 16, 18, 24, 29, 32, 64))
 _TAIL, _80 = np.uint64(0x3F), np.uint64(0x80)
 _END = np.uint64(0xFF)
-_BYTE_ONES, _HIGH_BITS = np.uint64(0x0101010101010101), np.uint64(0x8080808080808080)
+_HIGH_BITS = np.uint64(0x8080808080808080)
 _CASE_BITS, _LOW_BITS = np.uint64(0x2020202020202020), np.uint64(0x7F7F7F7F7F7F7F7F)
 # added to a byte of 7 bits, these carry into its high bit from "a", beyond "z", from "0" and beyond "9" on
 _FROM_A, _PAST_Z = np.uint64(0x1F1F1F1F1F1F1F1F), np.uint64(0x0505050505050505)
@@ -37,7 +37,7 @@ _LOW_START, _HIGH_START = np.uint64(0xA0761D6478BD642F), np.uint64(0xE7037ED1A0B
 
 _LENGTH_SHIFT, _CODE_MASK = np.uint64(LENGTH_SHIFT), np.uint64(0xFFFFFFFF)
 _LONE, _SKIP, _EXPAND, _TABLE_SIZE = np.uint64(LONE), np.uint64(SKIP), np.uint64(EXPAND), np.uint64(TABLE_SIZE)
-_BLANK = np.uint64(0x20FF)
+_BLANK = np.uint64(0xFF20)
 BLOCK = 4096
 """Shingles whose minima are taken at a time: 16 KB, which stay in the first-level cache for all hash functions."""
 
@@ -124,9 +124,10 @@ def fold_words(data, start, end, table, words):  # type: ignore[no-untyped-def]
                 p += _8
                 continue
             first = ends & (~ends + _1)
-            filled = _trailing_zeros(first) - _7  # type: ignore[call-arg]
+            zeros = _trailing_zeros(ends)  # type: ignore[call-arg, var-annotated]
+            p += zeros >> _3
+            filled = zeros - _7
             chunk = (text | _CASE_BITS) & ((first >> _7) - _1)
-            p += filled >> _3
             if text & first == _0:  # ASCII; any other character goes through the table
                 p += _1
                 if filled > _0 or opened:
@@ -242,20 +243,6 @@ def take_minima(shingles, count, multipliers, addends, row):  # type: ignore[no-
             for i in range(block.shape[0]):
                 least = min(least, np.uint32(block[i] * multiplier + addend))
             row[k] = least
-
-
-@njit(cache=True, nogil=True)
-def band_keys(signatures, bands, rows):  # type: ignore[no-untyped-def]
-    """64-bit hash of each band's rows, uint64 [texts, bands]."""
-    out = np.empty((signatures.shape[0], bands), np.uint64)
-    for d in range(signatures.shape[0]):
-        for b in range(bands):
-            key = np.uint64(0xCBF29CE484222325) ^ np.uint64(b)
-            for r in range(rows):
-                key = (key ^ np.uint64(signatures[d, b * rows + r])) * _SHINGLE
-                key ^= key >> _29
-            out[d, b] = key
-    return out
 
 
 @njit(cache=True, nogil=True)

@@ -1,4 +1,4 @@
-"""Signatures are those of a slow reading and estimate Jaccard; clusters keep one document each, by a stated rule."""
+"""Signatures estimate Jaccard as datasketch's do, and bands are found with the probability that is promised."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ def test_without_data_nothing_is_measured(tmp_path: Path, capsys: pytest.Capture
 def test_without_a_name_the_cases_are_listed(capsys: pytest.CaptureFixture[str]):
     assert main([]) == 0
     names = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
-    assert names == ["charset", "rules", "signatures", "urls", "clean", "extract", "screen", "soak"]
+    assert names == ["charset", "cuts", "rules", "signatures", "urls", "clean", "extract", "screen", "soak"]
 
 
 @pytest.mark.parametrize("option", ["--rounds", "--docs"])

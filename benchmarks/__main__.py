@@ -9,12 +9,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import charset, clean, dedup, extract, recall, rules, screen, semantic, signatures, soak, urls
+from benchmarks import charset, clean, cuts, dedup, extract, recall, rules, screen, semantic, signatures, soak, urls
 from benchmarks.harness import ROOT
 
 Case = Callable[[Path, int, int], dict[str, Any]]
 CASES: dict[str, tuple[str, Case]] = {
     "charset": (charset.__doc__ or "", charset.run),
+    "cuts": (cuts.__doc__ or "", cuts.run),
     "rules": ((rules.__doc__ or "").partition("\n")[0], rules.run),
     "signatures": ((signatures.__doc__ or "").partition("\n")[0], signatures.run),
     "urls": (urls.__doc__ or "", urls.run),

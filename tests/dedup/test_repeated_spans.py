@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import unicodedata
+from collections import Counter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -19,6 +20,8 @@ from corpusmill.dedup import repeated_spans
 from corpusmill.dedup.key_table import KeyTable
 from corpusmill.dedup.span_kernels import find_words, minimizers, window_keys
 from corpusmill.engines import make_engine
+from corpusmill.storage import Folder
+from corpusmill.tokenize.survivors import survivors
 
 NO_SPACES = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR", "IDEOGRAPHIC")
 
@@ -207,6 +210,19 @@ def test_bytes_in_two_spans_are_counted_once_in_all(tmp_path: Path):
     assert left_of(texts, cuts) == ["mine", "yours"]
     assert counts["cut_bytes"] == {"frequent_line": 48, "repeated_span": 24}
     assert counts["cut_bytes_in_all"] == 48
+
+
+def test_tokenising_reads_what_is_left_and_bytes_add_up(tmp_path: Path, collage: list[str]):
+    texts = [*collage, collage[0], "é中 " * 3]
+    both = {"spans": {"min_words": 12}, "lines": {"min_corpus_documents": 2, "keep": "first"}}
+    cuts, counts = cuts_of(tmp_path, both, texts, parts=2)
+    cut: Counter[str] = Counter()
+    batches = [b for p in range(2) for b in survivors(Folder(str(tmp_path)), p, ("text",), cut)]
+    read = [t for b in batches for t in b.column("text").to_pylist()]
+    assert read == left_of(texts, cuts)
+    assert cut["bytes"] == counts["cut_bytes_in_all"]
+    assert read.count("") == counts["emptied_documents"]
+    assert read[60] == ""  # the copy of the first
 
 
 def test_nothing_is_asked_and_nothing_is_cut(tmp_path: Path):

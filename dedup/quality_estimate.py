@@ -1,0 +1,297 @@
+"""How right a finished deduplication was: precision and recall, estimated from texts, with 95% intervals.
+
+Precision is judged on removed near-duplicates, recall on some documents compared with all others by signature, without
+bands. In both the last word has the exact Jaccard similarity of two texts' shingles.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import xxhash
+
+from corpusmill.dedup.agreements import agreements, signature_matrix
+from corpusmill.dedup.dedup_files import FACTS, SIGNATURES
+from corpusmill.dedup.intervals import share_of
+from corpusmill.dedup.minhash_signatures import MinHash, collision_probability
+from corpusmill.dedup.signing import minhash_of
+from corpusmill.ledger import part_name
+from corpusmill.parquet_parts import read_part
+from corpusmill.recipe import Dedup
+from corpusmill.schemas import CRAWL_STRIDE, REMOVED
+from corpusmill.storage import Folder
+from corpusmill.studio.page_facts import rows_at
+
+QUALITY = "dedup/quality.json"
+
+SAMPLED_REMOVED = 500
+SAMPLED_DOCUMENTS, MAX_SAMPLED_DOCUMENTS = 300, 3000
+COMPARISONS = 30_000_000
+"""Of signatures. Few documents are compared with all others; of a small run more of them, as far as this allows."""
+PARTNERS = 10
+"""Of one sampled document at most, so that a page with a thousand versions does not decide alone."""
+MAX_PAIRS = 3000
+MAX_TEXT_BYTES = 1_000_000
+"""Longer texts are left out: the exact similarity of two takes some 100 times their bytes of memory."""
+MAX_COMPARED = 20_000_000
+"""Documents that the sampled ones are compared with; of a larger run, whole parts chosen by the seed."""
+THRESHOLDS = (0.65, 0.75, 0.8, 0.85, 0.9)
+LEAST_TARGET, DEFAULT_TARGET = 0.5, 0.65
+"""Where verification is off or laxer than the first, duplicates are looked for from the second on: below, most pairs of
+pages have something in common."""
+_BLOCK_ROWS = 1024
+_CHUNK_BYTES = 256_000_000
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Documents of a sample, in order of address."""
+
+    address: np.ndarray
+    text_bytes: np.ndarray
+    digests: np.ndarray
+    signatures: np.ndarray
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Documents that belong together, perhaps: addresses, and the texts' bytes of both."""
+
+    left: np.ndarray
+    right: np.ndarray
+    text_bytes: np.ndarray
+
+
+def estimate_quality(run: Folder, parts: Sequence[int], settings: Dedup, seed: int = 0) -> dict[str, Any]:
+    """Precision and recall of the `removed` rows of `parts`; equal for equal files, settings and seed.
+
+    `precision`: of SAMPLED_REMOVED near-duplicates, the share whose true similarity with the matched neighbour is at or
+    above the verification threshold, and at or above that less 0.1.
+    `recall`: SAMPLED_DOCUMENTS or more are compared with all documents; of the pairs truly as similar as each
+    threshold, the share that ended in one cluster, beside the mean of what the bands' curve predicts for
+    these very pairs (it knows nothing of verification, nor of clusters joined through a third). `bins`: the same by similarity.
+
+    Reads `removed`, facts and signatures in row groups, then the texts of the samples: some 3 µs for each document and
+    at most a few thousand texts. Memory is one row group and these texts.
+
+    What it cannot see: pairs whose signatures agree in fewer places than `agreement` says (two standard errors below
+    the threshold, so about 2% of the pairs at the threshold itself, fewer above); texts beyond MAX_TEXT_BYTES; matches
+    in earlier crawls, whose text is not at hand; exact copies, which digests find without fail; whether texts with the
+    same shingles mean the same, or pages that say the same in other words.
+    """
+    minhash = minhash_of(settings)
+    target = settings.verify if settings.verify >= LEAST_TARGET else DEFAULT_TARGET
+    compared, documents = _compared(run, parts, seed)
+    gone, removed = _removed_sample(run, parts, seed)
+    return {
+        "seed": seed,
+        "target": target,
+        "bands": settings.bands,
+        "rows": settings.rows,
+        "precision": _precision(run, minhash, gone, target) | removed,
+        "recall": _recall(run, compared, documents, parts, minhash, target, seed),
+    }
+
+
+def _precision(run: Folder, minhash: MinHash, gone: Pairs, target: float) -> dict[str, Any]:
+    similarity = _true_similarity(run, minhash, gone)
+    bounds = (target, round(target - 0.1, 6))
+    return {
+        "sampled": len(similarity),
+        "thresholds": [
+            {"at_least": b, "pairs": int((similarity >= b).sum()), **share_of(similarity >= b)} for b in bounds
+        ],
+    }
+
+
+def _recall(
+    run: Folder,
+    compared: Sequence[int],
+    documents: int,
+    parts: Sequence[int],
+    minhash: MinHash,
+    target: float,
+    seed: int,
+) -> dict[str, Any]:
+    number = min(MAX_SAMPLED_DOCUMENTS, max(SAMPLED_DOCUMENTS, COMPARISONS // max(documents, 1)))
+    drawn = _document_sample(run, compared, number, seed)
+    error = float(np.sqrt(target * (1 - target) / minhash.num_hashes))
+    least = target - max(0.05, 2 * error)
+    pairs = _alike(run, compared, drawn, int(np.ceil(least * minhash.num_hashes - 1e-9)), seed)
+    similarity = _true_similarity(run, minhash, pairs)
+    together = _in_one_cluster(run, parts, pairs)
+    predicted = np.array([collision_probability(s, minhash.bands, minhash.rows) for s in similarity])
+
+    def told(chosen: np.ndarray) -> dict[str, Any]:
+        yes = together[chosen]
+        mean = round(float(predicted[chosen].mean()), 6) if len(yes) else None
+        return {"pairs": len(yes), "together": int(yes.sum()), **share_of(yes, pairs.left[chosen]), "predicted": mean}
+
+    edges = [*np.round(np.arange(target, 0.999, 0.05), 6).tolist(), 1.0]
+    bins = [(a, b, (similarity >= a) & ((similarity < b) | (b == 1.0))) for a, b in pairwise(edges)]
+    return {
+        "compared_documents": documents,
+        "sampled_documents": len(drawn.address),
+        "agreement": round(least, 6),
+        "candidates": len(pairs.left),
+        "thresholds": [{"at_least": t, **told(similarity >= t)} for t in _thresholds(target)],
+        "bins": [{"from": a, "to": b, **told(chosen)} for a, b, chosen in bins],
+    }
+
+
+def _thresholds(target: float) -> list[float]:
+    return sorted({target, *(t for t in THRESHOLDS if t > target)})
+
+
+def _compared(run: Folder, parts: Sequence[int], seed: int) -> tuple[list[int], int]:
+    """(parts whose documents are compared, how many documents these are)."""
+    chosen, documents = [], 0
+    for part in sorted(parts, key=lambda p: xxhash.xxh3_64_intdigest(part_name(p), seed)):
+        if documents < MAX_COMPARED:
+            chosen.append(part)
+            documents += sum(
+                b.num_rows for b in read_part(run, f"dedup/facts/{part_name(part)}.parquet", FACTS, ("address",))
+            )
+    return sorted(chosen), documents
+
+
+def _removed_sample(run: Folder, parts: Iterable[int], seed: int) -> tuple[Pairs, dict[str, int]]:
+    """(removed near-duplicates with their neighbours, how many there are and were left out)."""
+    counts: Counter[str] = Counter(near_duplicates=0, too_long=0, matched_in_earlier_crawls=0)
+    least = _Least(SAMPLED_REMOVED, 3)
+    for part in parts:
+        columns = ("address", "id", "why", "matched", "text_bytes")
+        for batch in read_part(run, f"removed/{part_name(part)}.parquet", REMOVED, columns):
+            near = batch.filter(pc.equal(batch.column("why"), "near_duplicate"))
+            rows = np.stack([near.column(n).to_numpy() for n in ("address", "matched", "text_bytes")], axis=1)
+            earlier, long = rows[:, 1] >= CRAWL_STRIDE, rows[:, 2] > MAX_TEXT_BYTES
+            counts.update(
+                near_duplicates=len(rows), too_long=int(long.sum()), matched_in_earlier_crawls=int(earlier.sum())
+            )
+            least.add(_hashes(near.column("id"), seed), rows, ~earlier & ~long)
+    rows = least.rows[np.argsort(least.rows[:, 0])]
+    return Pairs(rows[:, 0], rows[:, 1], 2 * rows[:, 2]), dict(counts)
+
+
+def _document_sample(run: Folder, parts: Sequence[int], number: int, seed: int) -> Drawn:
+    least = _Least(number, 4)
+    for part in parts:
+        columns = ("address", "id", "text_bytes", "digest_a", "digest_b")
+        for batch in read_part(run, f"dedup/facts/{part_name(part)}.parquet", FACTS, columns):
+            rows = _fact_rows(batch)
+            worded = batch.column("digest_a").is_valid().to_numpy(zero_copy_only=False)
+            least.add(_hashes(batch.column("id"), seed), rows, worded & (rows[:, 1] <= MAX_TEXT_BYTES))
+    rows = least.rows[np.argsort(least.rows[:, 0])]
+    found = [np.zeros((0, 1), np.uint32)]
+    for part in parts:
+        for batch in read_part(run, f"dedup/signatures/{part_name(part)}.parquet", SIGNATURES):
+            here = np.isin(batch.column("address").to_numpy() % CRAWL_STRIDE, rows[:, 0])
+            if here.any():
+                found.append(signature_matrix(batch.column("signature"))[here])
+    return Drawn(rows[:, 0], rows[:, 1], rows[:, 2:], np.concatenate(found[1:] or found))
+
+
+def _fact_rows(batch: pa.RecordBatch) -> np.ndarray:
+    """Address in the run, bytes, and both halves of the digest (0 where there is none), int64 [n, 4]."""
+    columns = [batch.column(n).fill_null(0).to_numpy() for n in ("address", "text_bytes", "digest_a", "digest_b")]
+    return np.stack([columns[0] % CRAWL_STRIDE, *columns[1:]], axis=1)
+
+
+def _alike(run: Folder, parts: Sequence[int], drawn: Drawn, least: int, seed: int) -> Pairs:
+    """Each sampled document with documents whose signature agrees in `least` places, PARTNERS of them by their hash."""
+    partners = [_Least(PARTNERS, 2) for _ in drawn.address]
+    for facts, signatures in _blocks(run, parts) if partners else ():
+        alike = agreements(signatures, drawn.signatures) >= least
+        alike[facts[:, 1] > MAX_TEXT_BYTES] = False
+        sampled, hashes = np.isin(facts[:, 0], drawn.address), _mixed(facts[:, 0], seed)
+        for j in np.flatnonzero(alike.any(axis=0)):
+            copies = (facts[:, 2:] == drawn.digests[j]).all(axis=1)  # the document itself among them
+            known = sampled & (facts[:, 0] < drawn.address[j])  # as a pair of the other
+            partners[j].add(hashes, facts[:, :2], alike[:, j] & ~copies & ~known)
+    counts = np.array([len(p.rows) for p in partners], np.int64)
+    order = np.argsort(_mixed(drawn.address, seed))
+    counts[order[np.cumsum(counts[order]) > MAX_PAIRS]] = 0
+    kept = [p.rows for p, n in zip(partners, counts, strict=True) if n]
+    rows = np.concatenate([np.zeros((0, 2), np.int64), *kept])
+    return Pairs(np.repeat(drawn.address, counts), rows[:, 0], np.repeat(drawn.text_bytes, counts) + rows[:, 1])
+
+
+def _blocks(run: Folder, parts: Sequence[int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Facts and signatures of the same documents, _BLOCK_ROWS at a time."""
+    for part in parts:
+        columns = ("address", "text_bytes", "digest_a", "digest_b")
+        facts = read_part(run, f"dedup/facts/{part_name(part)}.parquet", FACTS, columns)
+        signed = read_part(run, f"dedup/signatures/{part_name(part)}.parquet", SIGNATURES)
+        for told, block in zip(facts, signed, strict=True):
+            assert told.column("address").equals(block.column("address")), f"part {part}: signatures are of others"
+            rows, matrix = _fact_rows(told), signature_matrix(block.column("signature"))
+            for start in range(0, len(rows), _BLOCK_ROWS):
+                yield rows[start : start + _BLOCK_ROWS], matrix[start : start + _BLOCK_ROWS]
+
+
+def _in_one_cluster(run: Folder, parts: Iterable[int], pairs: Pairs) -> np.ndarray:
+    """Whether both documents of each pair are in one cluster, bool [pairs]."""
+    wanted = np.unique(np.concatenate([pairs.left, pairs.right]))
+    cluster = np.full(len(wanted), -1, np.int64)
+    for part in parts:
+        for batch in read_part(
+            run, f"removed/{part_name(part)}.parquet", REMOVED, ("address", "cluster", "representative")
+        ):
+            label = batch.column("cluster").to_numpy()
+            for name in ("address", "representative"):
+                address = batch.column(name).to_numpy()
+                here = np.isin(address, wanted)
+                cluster[np.searchsorted(wanted, address[here])] = label[here]
+    left, right = (cluster[np.searchsorted(wanted, side)] for side in (pairs.left, pairs.right))
+    return np.asarray((left == right) & (left >= 0))
+
+
+def _true_similarity(run: Folder, minhash: MinHash, pairs: Pairs) -> np.ndarray:
+    """Exact Jaccard similarity of each pair's texts, float64 [pairs]; texts are held _CHUNK_BYTES at a time."""
+    chunks = np.cumsum(pairs.text_bytes) // _CHUNK_BYTES
+    found = [np.zeros(0)]
+    for chunk in np.unique(chunks):
+        left, right = (side[chunks == chunk].tolist() for side in (pairs.left, pairs.right))
+        rows = rows_at(run, [*left, *right], ("text",))
+        found.append(minhash.true_jaccard(_texts(rows, left), _texts(rows, right)))
+    return np.concatenate(found)
+
+
+def _texts(rows: Mapping[int, Mapping[str, Any]], addresses: Iterable[int]) -> pa.Array:
+    return pa.array([rows[a]["text"] for a in addresses], pa.large_string())
+
+
+class _Least:
+    """The `number` rows of smallest hash among all that were added: a sample that no order of reading changes."""
+
+    def __init__(self, number: int, columns: int) -> None:
+        self.number = number
+        self.hashes = np.zeros(0, np.uint64)
+        self.rows = np.zeros((0, columns), np.int64)
+
+    def add(self, hashes: np.ndarray, rows: np.ndarray, chosen: np.ndarray) -> None:
+        hashes, rows = np.r_[self.hashes, hashes[chosen]], np.r_[self.rows, rows[chosen]]
+        order = np.lexsort((rows[:, 0], hashes))[: self.number]
+        self.hashes, self.rows = hashes[order], rows[order]
+
+
+def _hashes(ids: pa.Array, seed: int) -> np.ndarray:
+    """xxh3 of each id, uint64 [n]: an id does not move with the order of inputs, an address does."""
+    names = ids.to_pylist()
+    return np.fromiter((xxhash.xxh3_64_intdigest(n or "", seed) for n in names), np.uint64, len(names))
+
+
+def _mixed(values: np.ndarray, seed: int) -> np.ndarray:
+    """SplitMix64's finaliser over each number, uint64 [n]."""
+    with np.errstate(over="ignore"):
+        x = values.astype(np.uint64) + np.uint64(seed & 0xFFFFFFFFFFFFFFFF) * np.uint64(0x9E3779B97F4A7C15)
+        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return np.asarray(x ^ (x >> np.uint64(31)))

@@ -46,7 +46,8 @@ def _panel(left: int, name: str, points: Sequence[tuple[int, float]], colour: st
         lines.append(f'<text x="{left - 6}" y="{y + 4:.1f}" text-anchor="end">{10.0**power:,g}</text>')
     if linear:
         (n, value), (first, _) = points[-1], points[0]
-        lines.append(_line(at(first, value * first / n), at(n, value), _GREY, "4 4"))
+        first_value = max(value * first / n, 10.0**low_y)  # it may leave the panel below
+        lines.append(_line(at(first_value * n / value, first_value), at(n, value), _GREY, "4 4"))
     places = [at(*p) for p in points]
     lines.append(
         f'<polyline fill="none" stroke="{colour}" stroke-width="2" points="'
@@ -54,8 +55,9 @@ def _panel(left: int, name: str, points: Sequence[tuple[int, float]], colour: st
         + '"/>'
     )
     for (x, y), (_, value) in zip(places, points, strict=True):
+        said = f"{value:,.{1 if value < 100 else 0}f}"
         lines.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" fill="{colour}"/>')
-        lines.append(f'<text x="{x:.1f}" y="{y - 8:.1f}" text-anchor="middle" fill="{colour}">{value:,.0f}</text>')
+        lines.append(f'<text x="{x:.1f}" y="{y - 8:.1f}" text-anchor="middle" fill="{colour}">{said}</text>')
     return "\n".join(lines)
 
 

@@ -65,7 +65,7 @@ def test_sizes_stand_in_one_table_and_a_chart_that_is_xml(tmp_path: Path, capsys
     assert [p["seconds"] for p in facts["points"]] == [5.0, 50.0, 500.0]
     assert json.loads(capsys.readouterr().out.splitlines()[-1]) == facts
     texts = [t.text for t in ET.parse(tmp_path / "chart.svg").getroot().iter("{http://www.w3.org/2000/svg}text")]
-    assert {"1,000,000", "500", "peak memory, MB"} <= set(texts)
+    assert {"1,000,000", "500", "5.0", "peak memory, MB"} <= set(texts)
 
 
 def test_memory_of_children_counts():

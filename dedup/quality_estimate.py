@@ -76,7 +76,8 @@ def estimate_quality(run: Folder, parts: Sequence[int], settings: Dedup, seed: i
     above the verification threshold, and at or above that less 0.1.
     `recall`: SAMPLED_DOCUMENTS or more are compared with all documents; of the pairs truly as similar as each
     threshold, the share that ended in one cluster, beside the mean of what the bands' curve predicts for
-    these very pairs (it knows nothing of verification, nor of clusters joined through a third). `bins`: the same by similarity.
+    these very pairs (it knows nothing of verification, nor of clusters joined through a third). `bins`: the same by
+    similarity.
 
     Reads `removed`, facts and signatures in row groups, then the texts of the samples: some 3 µs for each document and
     at most a few thousand texts. Memory is one row group and these texts.

@@ -1,4 +1,4 @@
-"""Clusters on a terminal: as lists that any width takes, and two members word by word, in colour where there is some."""
+"""Clusters on a terminal: as lists that any width takes, and two members word by word, in colour if there is some."""
 
 from __future__ import annotations
 

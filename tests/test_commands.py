@@ -144,7 +144,7 @@ def test_init_writes_a_recipe_that_loads(tmp_path: Path):
     ("kind", "said"),
     [
         ("article", "kept and"),
-        ("exact_duplicate", "removed as near_duplicate"),
+        ("exact_duplicate", "removed as exact_duplicate"),
         ("redirect", "dropped in ingest: http_status"),
         ("adult_url", "dropped in clean: banned_word"),
     ],

@@ -157,7 +157,10 @@ def _select(connection: Any, dataset: Dataset) -> str:
     if folder.is_local:
         paths = [folder.at(n) for n in dataset.names]
     else:
-        connection.register_filesystem(folder.fs)
+        protocol = folder.fs.protocol
+        names = {protocol} if isinstance(protocol, str) else set(protocol)
+        if names.isdisjoint(connection.list_filesystems()):
+            connection.register_filesystem(folder.fs)
         paths = [folder.fs.unstrip_protocol(folder.at(n)) for n in dataset.names]
     listed = ", ".join("'" + p.replace("'", "''") + "'" for p in paths)
     columns = ", ".join(f'"{name}"' for name in dataset.schema.names)

@@ -33,7 +33,7 @@ QUALITY = "dedup/quality.json"
 
 SAMPLED_REMOVED = 500
 SAMPLED_DOCUMENTS, MAX_SAMPLED_DOCUMENTS = 300, 3000
-COMPARISONS = 30_000_000
+COMPARISONS = 150_000_000
 """Of signatures. Few documents are compared with all others; of a small run more of them, as far as this allows."""
 PARTNERS = 10
 """Of one sampled document at most, so that a page with a thousand versions does not decide alone."""
@@ -76,7 +76,8 @@ def estimate_quality(run: Folder, parts: Sequence[int], settings: Dedup, seed: i
     above the verification threshold, and at or above that less 0.1.
     `recall`: SAMPLED_DOCUMENTS or more are compared with all documents; of the pairs truly as similar as each
     threshold, the share that ended in one cluster, beside the mean of what the bands' curve predicts for
-    these very pairs (it knows nothing of verification, nor of clusters joined through a third). `bins`: the same by similarity.
+    these very pairs (it knows nothing of verification, nor of clusters joined through a third). `bins`: the same by
+    similarity.
 
     Reads `removed`, facts and signatures in row groups, then the texts of the samples: some 3 µs for each document and
     at most a few thousand texts. Memory is one row group and these texts.

@@ -62,15 +62,14 @@ def _one_cluster(
 
     facts = browser.one(number)
     found = browser.members(number, max(members, *(pair or (0,))))
-    comparison = compared(browser.run, found, pair) if diff else None
     if as_json:
         told = asdict(facts) | {"members": [asdict(m) for m in found[:members]]}
-        _print_json(told | ({"diff": asdict(comparison)} if comparison else {}))
+        _print_json(told | ({"diff": asdict(compared(browser.run, found, pair))} if diff else {}))
         return
     console = Console(soft_wrap=True)
     show_cluster(console, facts, found[:members])
-    if comparison:
-        show_diff(console, comparison)
+    if diff:
+        show_diff(console, compared(browser.run, found, pair))
 
 
 def near(

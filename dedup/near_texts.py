@@ -91,8 +91,10 @@ def near_texts(engine: Engine, signed: Signed, text: str, threshold: float, top:
 
     Similarity is the share of equal minima, which estimates the Jaccard similarity of the shingles with a standard
     error of sqrt(s (1 - s) / hashes). A document of similarity s is a candidate with probability
-    1 - (1 - s^rows)^bands, so few are found far below the curve's threshold. Reads the band keys once and of the other files
-    only the row groups that hold candidates; memory is MAX_CANDIDATES signatures. InputError where the text has no word.
+    1 - (1 - s^rows)^bands, so few are found far below the curve's threshold.
+
+    Reads the band keys once and of the other files only the row groups that hold candidates; memory is MAX_CANDIDATES
+    signatures. InputError where the text has no word.
     """
     signature, digest = signed.minhash.sign_with_digests([text])
     if not signed.minhash.has_shingles(signature)[0]:

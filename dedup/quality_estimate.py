@@ -33,7 +33,7 @@ QUALITY = "dedup/quality.json"
 
 SAMPLED_REMOVED = 500
 SAMPLED_DOCUMENTS, MAX_SAMPLED_DOCUMENTS = 300, 3000
-COMPARISONS = 30_000_000
+COMPARISONS = 150_000_000
 """Of signatures. Few documents are compared with all others; of a small run more of them, as far as this allows."""
 PARTNERS = 10
 """Of one sampled document at most, so that a page with a thousand versions does not decide alone."""

@@ -105,8 +105,7 @@ class ClusterBrowser:
         addresses = [a % CRAWL_STRIDE for a in self.engine.query(sql, facts).column("address").to_pylist()]
         if not addresses:
             raise InputError(
-                f"{self.run.url} has no document with the URL or id {url}: "
-                "`corpusmill why` tells whether it was dropped"
+                f"{self.run.url} has no document with the URL or id {url}; `corpusmill why` tells if it was dropped"
             )
         listed = ", ".join(map(str, addresses))
         found = self._cluster_where(f"address IN ({listed}) OR representative IN ({listed})")

@@ -1,4 +1,4 @@
-"""Clusters on a terminal: as lists that any width takes, and two members word by word, in colour if there is some."""
+"""Clusters on a terminal: lists that any width takes, and two members word by word, in colour where there is some."""
 
 from __future__ import annotations
 
@@ -84,7 +84,10 @@ def show_diff(console: Console, comparison: Comparison) -> None:
 
 
 def compared(run: Folder, members: Sequence[Member], pair: tuple[int, int] | None) -> Comparison:
-    """The chosen pair; without one, the least similar removed document and the neighbour it matched."""
+    """The chosen pair; without one, the least similar removed document and the neighbour it matched.
+
+    InputError where a text is not in this run: of such neighbours the run knows the name alone.
+    """
     if pair is None:
         chosen = next((m for m in members[1:] if m.matched is not None and m.matched < CRAWL_STRIDE), None)
         if chosen is None or chosen.matched is None:

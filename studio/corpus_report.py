@@ -20,6 +20,7 @@ from corpusmill.errors import InputError
 from corpusmill.storage import Folder, Output
 from corpusmill.studio import funnel
 from corpusmill.studio.charts import share_bar
+from corpusmill.studio.duplicate_facts import WHYS
 from corpusmill.studio.plain_text import excerpt, label, plain
 from corpusmill.studio.reasons import explain
 from corpusmill.studio.report_charts import charts_of
@@ -29,6 +30,7 @@ REPORT = "report.html"
 TOP_HOSTS = 20
 TOP_LANGUAGES = 15
 MAX_REASONS = 500
+_SURVIVORS = {"best_score": "one of the best score", "preferred_source": "one of the preferred source"}
 _MEASURES_SHOWN = ("non_symbol_words", "mean_word_chars", "alpha_word_ratio", "duplicate_line_ratio")
 
 
@@ -74,6 +76,7 @@ def render(facts: RunFacts) -> str:
         lost_languages=_bars(dict(facts.dropped.languages())),
         host_tables=_hosts(facts),
         charts=charts_of(facts),
+        **_duplicate_words(facts),
         measures_shown=_MEASURES_SHOWN,
         settings={stage: _settings_text(s) for stage, s in facts.settings.items()},
     )
@@ -126,6 +129,19 @@ def _hosts(facts: RunFacts) -> list[dict[str, Any]]:
     return tables
 
 
+def _duplicate_words(facts: RunFacts) -> dict[str, Any]:
+    """What the section on duplicates says of the recipe, and the crawls that removed rows matched."""
+    chosen = facts.settings.get("dedup", {})
+    unit = "characters" if chosen.get("shingle") == "chars" else "words"
+    earlier = facts.duplicates.earlier if facts.duplicates else []
+    return {
+        "whys": WHYS,
+        "survivor_rule": _SURVIVORS.get(chosen.get("survivor", ""), chosen.get("survivor", "")),
+        "shingle": f"all runs of {chosen.get('shingle_size', 0)} {unit}",
+        "earlier_crawls": _bars(dict(earlier)),
+    }
+
+
 def _settings_text(settings: Mapping[str, Any]) -> str:
     return json.dumps(settings, indent=2, sort_keys=True, ensure_ascii=False)
 
@@ -144,6 +160,8 @@ def environment() -> Environment:
         "bar": share_bar,
         "ratio": lambda value: f"{value:.3g}",
         "fixed": fixed,
+        "share": lambda share: "–" if share is None else f"{100 * share:.1f}%",
+        "between": lambda row: "nothing to tell" if row["low"] is None else f"{row['low']:.1%} and {row['high']:.1%}",
     }
     return environment
 

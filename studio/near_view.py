@@ -16,6 +16,7 @@ def show_near(console: Console, found: Answer, minhash: MinHash, threshold: floa
     sure = f"A document of similarity {threshold:.2f} is found with probability {chance:.0%}."
     if not found.near:
         shared = f"{found.candidates:,} shared a band with it, none was so similar. " if found.candidates else ""
+        sure += " A passage is not like the whole page it stands in: give the whole text."
         console.print(Text(f"No document of {where} is like this text at {threshold:.2f} or above. {shared}{sure}"))
         return
     more = f"; the {len(found.near):,} most similar" if found.found > len(found.near) else ""

@@ -8,6 +8,7 @@ from typing import Any
 from markupsafe import Markup
 
 from corpusmill.studio.charts import Axis, Series, histogram, line_chart
+from corpusmill.studio.duplicate_charts import cluster_sizes, collision_curve
 from corpusmill.studio.run_facts import RunFacts
 from corpusmill.studio.training_facts import smoothed, thinned
 
@@ -25,19 +26,20 @@ _BOUNDS = {
 
 
 def charts_of(facts: RunFacts) -> dict[str, Any]:
-    """Drawings by name: `lengths`, `measures` (a list), `similarity` and `loss` where there is something to draw."""
+    """Drawings by name: `lengths`, `measures` (a list); `sizes`, `curve` and `loss` where there are such."""
     charts: dict[str, Any] = {
         "lengths": _lengths(facts),
         "measures": _measures(facts),
-        "similarity": None,
+        "sizes": None,
+        "curve": None,
         "loss": None,
     }
-    if facts.duplicates is not None and facts.duplicates.similarity.total:
-        charts["similarity"] = histogram(
-            "similarity", "Similarity of removed documents", "Share of equal minima with the matched neighbour.",
-            Series("removed documents", facts.duplicates.similarity),
-            Axis("similarity", (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)),
-        )  # fmt: skip
+    if facts.duplicates is not None and facts.duplicates.sizes:
+        chosen, found = facts.settings["dedup"], facts.duplicates
+        charts["sizes"] = cluster_sizes(found.sizes)
+        charts["curve"] = collision_curve(
+            chosen["bands"], chosen["rows"], chosen["verify"], found.similarity, found.quality
+        )
     if facts.training is not None and facts.training.steps:
         charts["loss"] = _loss(facts)
     return charts

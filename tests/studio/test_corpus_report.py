@@ -305,7 +305,7 @@ def test_an_archive_of_which_nothing_is_kept_has_a_report(tmp_path: Path) -> Non
     text = Page(run.read_bytes("report.html").decode()).text
     assert "2 records = 1 not a response + 1 dropped + 0 documents" in text
     assert "No document was kept." in text
-    assert "No two documents were near-duplicates." in text
+    assert "No two documents were duplicates." in text
 
 
 def test_an_empty_folder_and_a_lost_part_are_told_in_a_sentence(warc: Path, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from corpusmill.dedup.dedup_index import KINDS, Crawl, DedupIndex
 from corpusmill.dedup.duplicate_pairs import Corpus, Found, find_pairs, run_corpus
 from corpusmill.dedup.earlier_crawls import SUPERSEDED, Clusters, Earlier, apart
 from corpusmill.dedup.embedding_files import EmbeddingFiles
+from corpusmill.dedup.quality_estimate import QUALITY, estimate_quality
 from corpusmill.dedup.removal import count_clusters, removed_rows, with_more, write_removed
 from corpusmill.dedup.semantic_duplicates import semantic_removed
 from corpusmill.dedup.signing import plan, sign_part
@@ -31,7 +32,7 @@ from corpusmill.ledger import StageLedger, part_name, verify_outputs
 from corpusmill.parquet_parts import PartWriter
 from corpusmill.progress import StageProgress
 from corpusmill.recipe import Dedup
-from corpusmill.storage import Folder, Output, digest
+from corpusmill.storage import Folder, Output, canonical_json, digest
 
 
 @dataclass(frozen=True)
@@ -119,13 +120,20 @@ def _remove(
     if settings.lines or settings.spans:
         progress.say(f"{STAGE}: spans to cut")
     cuts, cut_counts = write_cuts(context, parts, settings)
-    outputs += cuts
+    outputs += [*cuts, _quality(run, parts, settings)]
     if earlier is not None and place is not None:
         replaced = _superseded(run, earlier, clusters)
         outputs.append(replaced[0])
         counts["superseded"] = replaced[1]
         _publish(context, place, own, found, labels, inputs)
     return outputs, counts | cut_counts | {"clusters": count_clusters(engine, rows)}
+
+
+def _quality(run: Folder, parts: Sequence[int], settings: Dedup) -> Output:
+    """What a sample of texts says of the removed rows, for the report."""
+    with run.writing(QUALITY) as out:
+        out.path.write_bytes(canonical_json(estimate_quality(run, parts, settings)))
+    return out
 
 
 def _semantic(context: RunContext, parts: Sequence[int], rows: Dataset, first: int) -> pa.Table:

@@ -50,7 +50,7 @@ def show_clusters(console: Console, found: Clusters, run: str) -> None:
         _headline(console, cluster)
         _survivor(console, cluster.survivor)
     console.print()
-    _say(console, f"Look into one: corpusmill clusters {run} --cluster {found.shown[0].cluster} --diff", "dim")
+    _say_whole(console, f"Look into one: corpusmill clusters {run} --cluster {found.shown[0].cluster} --diff", "dim")
 
 
 def show_cluster(console: Console, cluster: ClusterFacts, members: Sequence[Member]) -> None:
@@ -139,18 +139,18 @@ def _headline(console: Console, cluster: ClusterFacts) -> None:
     low, high = f"{cluster.least_similarity:.2f}", f"{cluster.most_similarity:.2f}"
     alike = f"similarity {low}" + (f" to {high}" if high != low else "")
     line = Text(f"{cluster.documents:,} documents", "bold")
-    console.print(line.append(f"  cluster {cluster.cluster}  {alike}  removed: {why}", "not bold"))
+    console.print(line.append(f"  cluster {cluster.cluster}  {alike}  removed: {why}", "not bold"), soft_wrap=False)
 
 
 def _survivor(console: Console, member: Member) -> None:
     title = label(member.title, 70) or "(no title)"
     if member.crawl or member.url is None:
-        _say(console, f"  stays: {plain(member.id)}, in crawl {plain(member.crawl or '?')}")
+        _say_whole(console, f"  stays: {plain(member.id)}, in crawl {plain(member.crawl or '?')}")
     elif console.width >= _WIDE:
-        _say(console, f"  stays: {plain(title)}  {_name(member.url, member.id)}")
+        _say_whole(console, f"  stays: {plain(title)}  {_name(member.url, member.id)}")
     else:
         _say(console, f"  stays: {plain(title)}")
-        _say(console, f"         {_name(member.url, member.id)}")
+        _say_whole(console, f"         {_name(member.url, member.id)}")
 
 
 def _member(console: Console, member: Member) -> None:
@@ -158,13 +158,13 @@ def _member(console: Console, member: Member) -> None:
         where = f"in crawl {plain(member.crawl)}" if member.crawl else ", ".join(_facts(member))
         line = Text(f"{member.number:>4}  ").append("stays", "green")
         console.print(line.append(f"  {where}"))
-        _say(console, f"      {_name(member.url, member.id)}")
+        _say_whole(console, f"      {_name(member.url, member.id)}")
         return
     line = Text(f"{member.number:>4}  ").append("removed", "red").append(f"  {WORDS[member.why]}")
     console.print(line.append(f" {member.similarity:.2f}  {', '.join(_facts(member))}"))
-    _say(console, f"      {_name(member.url, member.id)}")
+    _say_whole(console, f"      {_name(member.url, member.id)}")
     crawl = f" in crawl {plain(member.matched_crawl)}" if member.matched_crawl else ""
-    _say(console, f"      matched {_name(member.matched_url, str(member.matched))}{crawl}", "dim")
+    _say_whole(console, f"      matched {_name(member.matched_url, str(member.matched))}{crawl}", "dim")
 
 
 def _facts(member: Member) -> list[str]:
@@ -181,4 +181,10 @@ def _count(number: int, noun: str) -> str:
 
 
 def _say(console: Console, line: str, style: str = "") -> None:
-    console.print(Text(line, style))
+    """A sentence, broken where the terminal ends."""
+    console.print(Text(line, style), soft_wrap=False)
+
+
+def _say_whole(console: Console, line: str, style: str = "") -> None:
+    """A line with an address in it, which must stay whole to be copied or clicked."""
+    console.print(Text(line, style), soft_wrap=True)

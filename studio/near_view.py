@@ -17,7 +17,10 @@ def show_near(console: Console, found: Answer, minhash: MinHash, threshold: floa
     if not found.near:
         shared = f"{found.candidates:,} shared a band with it, none was so similar. " if found.candidates else ""
         sure += " A passage is not like the whole page it stands in: give the whole text."
-        console.print(Text(f"No document of {where} is like this text at {threshold:.2f} or above. {shared}{sure}"))
+        console.print(
+            Text(f"No document of {where} is like this text at {threshold:.2f} or above. {shared}{sure}"),
+            soft_wrap=False,
+        )
         return
     more = f"; the {len(found.near):,} most similar" if found.found > len(found.near) else ""
     console.print(Text(f"{found.found:,} of {found.candidates:,} candidates are at {threshold:.2f} or above{more}:"))
@@ -27,7 +30,7 @@ def show_near(console: Console, found: Answer, minhash: MinHash, threshold: floa
     console.print()
     if found.verified < found.candidates:
         console.print(Text(f"Only the {found.verified:,} that share most bands were compared.", "dim"))
-    console.print(Text(sure, "dim"))
+    console.print(Text(sure, "dim"), soft_wrap=False)
 
 
 def _show(console: Console, one: Near) -> None:

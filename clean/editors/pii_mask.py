@@ -20,6 +20,7 @@ import pyarrow as pa
 from corpusmill.clean.editors.editor import Edit, Editor
 from corpusmill.clean.editors.pii_ids import cards, ibans, national_ids, shaped_ids
 from corpusmill.clean.editors.pii_phones import phones
+from corpusmill.clean.setting_checks import check_settings
 from corpusmill.errors import InputError
 
 Kind = Literal["email", "ip", "phone", "bank_card", "iban", "national_id"]
@@ -95,7 +96,8 @@ class PiiMask(Editor):
     """Kind to placeholder, over those of the style."""
 
     def __post_init__(self) -> None:
-        for kind in (*self.kinds, *self.placeholders):
+        check_settings(self)
+        for kind in self.placeholders:
             if kind not in KINDS:  # or personal data would pass unmasked, and nobody would know
                 raise InputError(f"PiiMask: found the kind {kind!r}; expected of {', '.join(KINDS)}")
 

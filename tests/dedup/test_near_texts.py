@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from text_runs import edited, prose, text_run
+from near_runs import edited, prose, text_run
 
 from corpusmill.dedup import near_texts as module
 from corpusmill.dedup.near_texts import Signed, near_texts, signed_run

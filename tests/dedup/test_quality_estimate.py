@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from text_runs import edited, prose, text_run
+from near_runs import edited, prose, text_run
 
 from corpusmill.dedup import quality_estimate
 from corpusmill.dedup.agreements import agreements

@@ -131,7 +131,7 @@ def test_its_settings_are_checked():
     with pytest.raises(InputError, match=r"clean\.editors\[0\].*: found 'mails'"):
         make_editors([Component(use="pii", kinds=["mails"])])
     for mistake in ({"kinds": ("mails",)}, {"placeholders": {"mails": "X"}}):
-        with pytest.raises(InputError, match="PiiMask: .*'mails'.* '?email"):
+        with pytest.raises(InputError, match=r"PiiMask: .*'mails'.* '?email"):
             PiiMask(**mistake)
     with pytest.raises(InputError, match=r"clean\.editors\[0\]\.kind: no such setting; did you mean 'kinds'"):
         make_editors([Component(use="pii", kind=["email"])])

@@ -8,8 +8,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from near_runs import edited, prose, text_run
 from rich.console import Console
-from text_runs import edited, prose, text_run
 from typer.testing import CliRunner
 
 from corpusmill.cli import app

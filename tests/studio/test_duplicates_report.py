@@ -37,7 +37,7 @@ def test_counts_and_bytes_stand_by_their_reason(run: Folder):
     assert counts["removed"]
     for why, count in counts["removed"].items():
         assert f"{duplicate_facts.WHYS[why]} {why} {count} " in text
-    assert "How right is it?" not in text
+    assert "How right is it?" in text
 
 
 def test_the_estimate_is_shown_with_its_intervals_where_it_was_made(run: Folder):

@@ -32,6 +32,7 @@ from corpusmill.ledger import StageLedger, part_name, verify_outputs
 from corpusmill.parquet_parts import PartWriter
 from corpusmill.progress import StageProgress
 from corpusmill.recipe import Dedup
+from corpusmill.schemas import CRAWL_STRIDE
 from corpusmill.storage import Folder, Output, canonical_json, digest
 
 
@@ -45,7 +46,7 @@ class Place:
 
     @property
     def first(self) -> int:
-        return Crawl(self.number, "", "", {}, 0).first
+        return self.number * CRAWL_STRIDE
 
     def names(self) -> dict[int, str]:
         return self.index.names()

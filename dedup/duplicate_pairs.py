@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from corpusmill.dedup.agreements import signature_matrix
 from corpusmill.dedup.dedup_files import BANDS, BUCKETS, EDGES, FACTS, PAIRS, SIGNATURES, WORK, statement
 from corpusmill.engines import Dataset, Datasets, Engine
 from corpusmill.recipe import Dedup
@@ -48,7 +49,7 @@ class Similarity:
     why: str
 
     def __call__(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        left, right = (_matrix(batch.column(n)) for n in ("left_signature", "right_signature"))
+        left, right = (signature_matrix(batch.column(n)) for n in ("left_signature", "right_signature"))
         similarity = (left == right).mean(axis=1) if len(left) else np.zeros(0)
         why = pa.array(np.full(len(left), self.why, object), pa.string())
         columns = [batch.column("root"), batch.column("address"), pa.array(similarity), why]
@@ -114,13 +115,3 @@ def run_corpus(run: Folder, names: Sequence[str], first: int = 0) -> Corpus:
         for kind, schema in (("facts", FACTS), ("signatures", SIGNATURES), ("bands", BANDS))
     )
     return Corpus([facts], [signatures], [bands], first)
-
-
-def _matrix(signatures: pa.Array) -> np.ndarray:
-    """Signatures of one length as uint32 [n, hashes], no copy."""
-    packed = signatures.cast(pa.large_binary())
-    if not len(packed):
-        return np.zeros((0, 1), np.uint32)
-    _, offsets, data = packed.buffers()
-    bounds = np.frombuffer(offsets, np.int64)[packed.offset : packed.offset + len(packed) + 1]
-    return np.frombuffer(data, "<u4")[bounds[0] // 4 : bounds[-1] // 4].reshape(len(packed), -1)

@@ -18,6 +18,7 @@ import xxhash
 
 from corpusmill.columns import byte_lengths
 from corpusmill.context import RunContext
+from corpusmill.dedup.dedup_files import statement
 from corpusmill.dedup.key_table import KeyTable
 from corpusmill.dedup.line_kernels import Units, find_units, unit_spans
 from corpusmill.dedup.repeated_keys import (
@@ -29,7 +30,6 @@ from corpusmill.dedup.repeated_keys import (
     key_table,
     repeated,
     run_all,
-    statement,
 )
 from corpusmill.dedup.span_rows import Spans
 from corpusmill.ledger import part_name
@@ -65,11 +65,11 @@ def find_frequent_lines(context: RunContext, parts: Sequence[int], settings: Fre
     in_corpus: dict[int, Files] = {}
     if settings.min_host_documents:
         millionths = round(settings.min_host_share * 1_000_000)
-        sql = statement("frequent_in_host.sql", least=settings.min_host_documents, millionths=millionths)
+        sql = statement("frequent_in_host", least=settings.min_host_documents, millionths=millionths)
         datasets = {"keys": dataset(run, _IN_HOST, parts), "hosts": dataset(run, _HOSTS, parts, HOSTS)}
         in_host = repeated(context, sql, datasets, f"{WORK}/lines/frequent-in-host", parts)
     if settings.min_corpus_documents:
-        sql = statement("repeated_keys.sql", least=settings.min_corpus_documents)
+        sql = statement("repeated_keys", least=settings.min_corpus_documents)
         datasets = {"keys": dataset(run, _IN_CORPUS, parts)}
         in_corpus = repeated(context, sql, datasets, f"{WORK}/lines/frequent-in-corpus", parts)
     return {p: FrequentFiles(in_host.get(p, ()), in_corpus.get(p, ())) for p in parts}

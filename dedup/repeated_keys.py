@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from importlib import resources
 from typing import Any
 
 import numpy as np
@@ -57,11 +56,6 @@ def key_rows(part: int, key: np.ndarray, address: np.ndarray, host: np.ndarray |
 def dataset(run: Folder, folder: str, parts: Sequence[int], schema: pa.Schema = KEYS) -> Dataset:
     """The work files of all parts in one folder."""
     return Dataset(run, tuple(f"{folder}/{part_name(p)}.parquet" for p in parts), schema)
-
-
-def statement(name: str, **numbers: int) -> str:
-    """A statement of dedup/sql, with its numbers."""
-    return (resources.files("corpusmill.dedup") / "sql" / name).read_text().format(**numbers)
 
 
 def repeated(

@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from corpusmill.columns import text_buffers
 from corpusmill.context import RunContext
+from corpusmill.dedup.dedup_files import statement
 from corpusmill.dedup.repeated_keys import (
     WORK,
     Files,
@@ -26,7 +27,6 @@ from corpusmill.dedup.repeated_keys import (
     key_table,
     repeated,
     run_all,
-    statement,
 )
 from corpusmill.dedup.span_kernels import Words, cut_words, find_words, minimizers, window_keys, word_spans
 from corpusmill.dedup.span_rows import Spans, joined
@@ -56,7 +56,7 @@ class SpanTask:
 
 def find_repeated_spans(context: RunContext, parts: Sequence[int], settings: RepeatedSpans) -> dict[int, Files]:
     """Count the windows of all surviving documents; for each part, the files with those of its windows that repeat."""
-    run, twice = context.folder, statement("repeated_keys.sql", least=2)
+    run, twice = context.folder, statement("repeated_keys", least=2)
     run_all(context, write_minimizers, [SpanTask(run, p, settings) for p in parts])
     keys = {"keys": dataset(run, _MINIMIZERS, parts)}
     shared = repeated(context, twice, keys, f"{WORK}/spans/repeated-minimizers", parts)

@@ -24,7 +24,7 @@ from corpusmill.engines import Dataset
 from corpusmill.errors import InputError
 from corpusmill.ownership import Owner
 from corpusmill.recipe import Dedup
-from corpusmill.schemas import CRAWL_STRIDE, FORMAT_VERSION, check_version
+from corpusmill.schemas import FORMAT_VERSION, check_version
 from corpusmill.storage import Folder
 
 NAME = "index.json"
@@ -53,11 +53,6 @@ class Crawl:
     """Digest of the documents that it was made of."""
     files: Mapping[str, Sequence[str]]
     documents: int
-
-    @property
-    def first(self) -> int:
-        """Its smallest address."""
-        return self.number * CRAWL_STRIDE
 
 
 class DedupIndex:

@@ -10,7 +10,8 @@ import codecs
 import csv
 import difflib
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from corpusmill.clean.annotation.label_table import Answer
 from corpusmill.clean.annotation.questions import RESERVED, Question
@@ -20,6 +21,8 @@ _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "�
 _DELIMITERS = (",", ";", "\t", "|")
 _MAX_CELL_CHARS = 32_767
 """Of Excel: what is longer would be spread over the next rows."""
+
+_MAX_READ_CHARS = 1 << 27
 
 
 def sheet(items: Iterable[Mapping[str, str]], questions: Sequence[Question], show_reason: bool = False) -> bytes:
@@ -90,10 +93,10 @@ def _rows(text: str, name: str) -> list[list[str]]:
     first, _, rest = text.partition("\n")
     if first.strip().casefold().startswith("sep="):  # Excel's own line that names the delimiter
         text = rest
-    csv.field_size_limit(1 << 27)
     for delimiter in _DELIMITERS:
         try:
-            rows = list(csv.reader(io.StringIO(text.replace("\x00", ""), newline=""), delimiter=delimiter))
+            with _long_cells():
+                rows = list(csv.reader(io.StringIO(text.replace("\x00", ""), newline=""), delimiter=delimiter))
         except csv.Error as e:
             raise InputError(f"{name}: not readable as CSV: {e}") from e
         if rows and "item" in [c.strip().casefold() for c in rows[0]]:
@@ -102,3 +105,13 @@ def _rows(text: str, name: str) -> list[list[str]]:
         f"{name}: no column named 'item' in its first row, which begins {text[:60]!r}; it says which page a label is "
         "for. Give a sheet made by `annotate export`, or a CSV with the columns item, annotator and the questions"
     )
+
+
+@contextmanager
+def _long_cells() -> Iterator[None]:
+    """A cell may hold a whole page. The limit is the process's, and other readers count on theirs."""
+    before = csv.field_size_limit(_MAX_READ_CHARS)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)

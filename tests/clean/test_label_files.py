@@ -76,6 +76,14 @@ def test_sheets_of_any_spreadsheet_read_alike(data: bytes):
     assert labels(data) == {"quality": [0, 1, 1], "adult": [0, 0, 1], "language_right": [-1, -1, -1]}
 
 
+def test_a_cell_may_hold_a_page_and_other_readers_keep_their_limit():
+    before = csv.field_size_limit()
+    page = "word " * (before // 4)
+    data = f"item,text,quality\nbcd,{page},good\n".encode()
+    assert [a.value for a in read_sheet(data, "a.csv", "a", QUESTIONS)] == ["good"]
+    assert csv.field_size_limit() == before
+
+
 def test_one_sheet_may_hold_several_annotators():
     data = b"item,annotator,quality\nbcd,anna,good\nbcd,ben,bad\n"
     found = tabulate(read_sheet(data, "all.csv", "all", QUESTIONS), ITEMS, QUESTIONS)

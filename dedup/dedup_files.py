@@ -48,6 +48,8 @@ PAIRS = pa.schema(
 
 LABELS = pa.schema([("address", pa.int64()), ("cluster", pa.int64())])
 
+STAYS = pa.schema([("cluster", pa.int64()), ("representative", pa.int64())])
+
 
 def statement(name: str, **values: object) -> str:
     """The SQL of `dedup/sql/NAME.sql`, numbers and names filled in."""

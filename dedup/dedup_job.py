@@ -23,7 +23,7 @@ from corpusmill.dedup.duplicate_pairs import Corpus, Found, find_pairs, run_corp
 from corpusmill.dedup.earlier_crawls import SUPERSEDED, Clusters, Earlier, apart
 from corpusmill.dedup.embedding_files import EmbeddingFiles
 from corpusmill.dedup.quality_estimate import QUALITY, estimate_quality
-from corpusmill.dedup.removal import count_clusters, removed_rows, with_more, write_removed
+from corpusmill.dedup.removal import count_clusters, removed_rows, survivors, with_more, write_removed
 from corpusmill.dedup.semantic_duplicates import semantic_removed
 from corpusmill.dedup.signing import plan, sign_part
 from corpusmill.engines import Dataset
@@ -113,7 +113,8 @@ def _remove(
     else:
         clusters = earlier.clusters(own, found, settings.max_edges_in_memory)
         labels, corpus = clusters.labels, clusters.corpus
-    rows = removed_rows(engine, run, corpus, found.pairs, [labels])
+    stays = survivors(engine, run, corpus, labels)
+    rows = removed_rows(engine, run, corpus, found.pairs, labels, stays)
     if settings.semantic:
         progress.say(f"{STAGE}: semantic duplicates")
         rows = with_more(engine, run, rows, _semantic(context, parts, rows, corpus.first))
@@ -123,7 +124,7 @@ def _remove(
     cuts, cut_counts = write_cuts(context, parts, settings)
     outputs += [*cuts, _quality(run, parts, settings)]
     if earlier is not None and place is not None:
-        replaced = _superseded(run, earlier, clusters)
+        replaced = _superseded(run, earlier, clusters, stays)
         outputs.append(replaced[0])
         counts["superseded"] = replaced[1]
         _publish(context, place, own, found, labels, inputs)
@@ -150,10 +151,10 @@ def _semantic(context: RunContext, parts: Sequence[int], rows: Dataset, first: i
     return table
 
 
-def _superseded(run: Folder, earlier: Earlier, clusters: Clusters) -> tuple[Output, int]:
+def _superseded(run: Folder, earlier: Earlier, clusters: Clusters, stays: Dataset) -> tuple[Output, int]:
     """Documents of earlier crawls that would not stay now: the file, and how many."""
     with run.writing("superseded/part-00000.parquet") as out, PartWriter(out.path, SUPERSEDED) as writer:
-        for batch in read_rows(earlier.superseded(clusters)):
+        for batch in read_rows(earlier.superseded(clusters, stays)):
             writer.write(batch)
     return out, writer.rows
 

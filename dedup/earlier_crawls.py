@@ -73,9 +73,10 @@ class Earlier:
         facts = self._touched("facts", "earlier_members", {"labels": labels}, FACTS)
         return Clusters(labels, current, replace(own, facts=[*own.facts, facts]))
 
-    def superseded(self, found: Clusters) -> Dataset:
+    def superseded(self, found: Clusters, stays: Dataset) -> Dataset:
         """Documents of earlier crawls that stayed until this one came, by address."""
-        datasets: Datasets = {"labels": found.labels, "current_labels": found.current, "facts": found.corpus.facts}
+        members: Datasets = {"labels": found.labels, "current_labels": found.current, "facts": found.corpus.facts}
+        datasets = {**members, "stays": stays}
         return self._write("superseded", datasets, SUPERSEDED, first=found.corpus.first)
 
     def _touched(self, kind: str, name: str, mine: Datasets, schema: pa.Schema) -> Dataset:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from corpusmill.columns import with_columns
-from corpusmill.dedup.dedup_files import WORK, statement
+from corpusmill.dedup.dedup_files import STAYS, WORK, statement
 from corpusmill.dedup.duplicate_pairs import Corpus
 from corpusmill.engines import Dataset, Datasets, Engine
 from corpusmill.engines.work_files import read_rows, write_rows
@@ -24,9 +24,17 @@ from corpusmill.storage import Folder, Output
 _CRAWLS = {"matched_crawl": "matched", "representative_crawl": "representative"}
 
 
-def removed_rows(engine: Engine, run: Folder, corpus: Corpus, pairs: Dataset, labels: Sequence[Dataset]) -> Dataset:
+def survivors(engine: Engine, run: Folder, corpus: Corpus, labels: Dataset) -> Dataset:
+    """STAYS: of each cluster the one document that is not removed."""
+    datasets: Datasets = {"labels": labels, "facts": corpus.facts}
+    return engine.write(statement("stays"), datasets, run, f"{WORK}/stays", STAYS)
+
+
+def removed_rows(
+    engine: Engine, run: Folder, corpus: Corpus, pairs: Dataset, labels: Dataset, stays: Dataset
+) -> Dataset:
     """REMOVED in order of address, still with addresses of the corpus: every member of a cluster but one."""
-    datasets: Datasets = {"pairs": pairs, "labels": labels, "facts": corpus.facts}
+    datasets: Datasets = {"pairs": pairs, "labels": labels, "stays": stays, "facts": corpus.facts}
     schema = pa.schema([f for f in REMOVED if f.name not in _CRAWLS])
     return engine.write(statement("removed", first=corpus.first), datasets, run, f"{WORK}/removed", schema)
 

@@ -1,20 +1,5 @@
--- Every member of a cluster but the one that stays: the first by preference, then by address. Each is said to be removed for
--- the neighbour it matched best. No list of a cluster's members is made: minima and joins are enough.
-WITH members AS (
-    SELECT l.address, l.cluster, f.preference
-    FROM labels l
-    JOIN facts f ON f.address = l.address
-),
-best AS (
-    SELECT cluster, MIN(preference) AS preference FROM members GROUP BY cluster
-),
-stays AS (
-    SELECT m.cluster, MIN(m.address) AS representative
-    FROM members m
-    JOIN best b ON m.cluster = b.cluster AND m.preference = b.preference
-    GROUP BY m.cluster
-),
-ends AS (
+-- Every member of a cluster but the one that stays, said to be removed for the neighbour it matched best.
+WITH ends AS (
     SELECT address, root AS other, similarity, why FROM pairs
     UNION ALL
     SELECT root AS address, address AS other, similarity, why FROM pairs

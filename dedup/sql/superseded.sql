@@ -6,15 +6,6 @@ WITH members AS (
     JOIN facts f ON f.address = l.address
     LEFT JOIN current_labels c ON c.address = l.address
 ),
-best AS (
-    SELECT cluster, MIN(preference) AS preference FROM members GROUP BY cluster
-),
-stays AS (
-    SELECT m.cluster, MIN(m.address) AS representative
-    FROM members m
-    JOIN best b ON m.cluster = b.cluster AND m.preference = b.preference
-    GROUP BY m.cluster
-),
 best_before AS (
     SELECT before_it, MIN(preference) AS preference FROM members WHERE address < {first} GROUP BY before_it
 ),

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from corpusmill.dedup.components import cluster
 from corpusmill.dedup.dedup_files import BANDS, FACTS, SIGNATURES
 from corpusmill.dedup.duplicate_pairs import Corpus, find_pairs, run_corpus
-from corpusmill.dedup.removal import removed_rows
+from corpusmill.dedup.removal import removed_rows, survivors
 from corpusmill.engines import Engine
 from corpusmill.engines.work_files import read_rows
 from corpusmill.recipe import Dedup
@@ -63,7 +63,7 @@ def dedup(engine: Engine, folder: Path, corpus: Corpus, settings: Dedup) -> list
     run = Folder(str(folder))
     found = find_pairs(engine, run, corpus, settings)
     labels = cluster(engine, run, found.pairs, settings.max_edges_in_memory)
-    rows = removed_rows(engine, run, corpus, found.pairs, [labels])
+    rows = removed_rows(engine, run, corpus, found.pairs, labels, survivors(engine, run, corpus, labels))
     return [row for batch in read_rows(rows) for row in batch.to_pylist()]
 
 

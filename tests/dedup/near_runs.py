@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from corpusmill.dedup.components import cluster
 from corpusmill.dedup.duplicate_pairs import find_pairs, run_corpus
-from corpusmill.dedup.removal import removed_rows, write_removed
+from corpusmill.dedup.removal import removed_rows, survivors, write_removed
 from corpusmill.dedup.signing import SignTask, sign_part
 from corpusmill.engines import make_engine
 from corpusmill.ledger import part_name
@@ -46,7 +46,8 @@ def text_run(folder: Path, parts: Sequence[Mapping[str, str]], settings: Dedup |
     engine, corpus = make_engine("local", 1, run), run_corpus(run, names)
     found = find_pairs(engine, run, corpus, chosen)
     labels = cluster(engine, run, found.pairs, chosen.max_edges_in_memory)
-    write_removed(run, removed_rows(engine, run, corpus, found.pairs, [labels]), range(len(parts)))
+    stays = survivors(engine, run, corpus, labels)
+    write_removed(run, removed_rows(engine, run, corpus, found.pairs, labels, stays), range(len(parts)))
     run.write_json("dedup/settings.json", {"format": 2, "settings": chosen.model_dump(mode="json")})
     run.write_json("dedup/manifest.json", {"format": 2, "parts": list(range(len(parts)))})
     return run

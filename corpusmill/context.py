@@ -49,8 +49,13 @@ def run_parts(
     tasks: Sequence[PartTask],
     progress: StageProgress,
     note: Callable[[dict[str, Any]], str] = lambda record: "",
+    *,
+    native: bool = False,
 ) -> list[dict[str, Any]]:
-    """Records of all `tasks`, running only those that have no valid record yet. In part order."""
+    """Records of all `tasks`, running only those that have no valid record yet. In part order.
+
+    `native` is the engine's.
+    """
     records = {t.part: ledger.done(t.part, settings_digest, t.inputs) for t in tasks}
     missing = [t for t in tasks if records[t.part] is None]
     progress.begin(len(tasks), "parts", done=len(tasks) - len(missing))
@@ -61,5 +66,5 @@ def run_parts(
         records[record["part"]] = record
         progress.advance(1, note(record))
 
-    context.engine.run_tasks(function, missing, on_done)
+    context.engine.run_tasks(function, missing, on_done, native=native)
     return [record for _, record in sorted(records.items()) if record is not None]

@@ -70,7 +70,8 @@ def run_stage(context: RunContext) -> dict[str, Any]:
             progress.begin(len(cleaned["parts"]), "parts", done=len(cleaned["parts"]))
             return cast(dict[str, Any], ledger.require_manifest()["counts"])
         tasks = plan(run, context.recipe.dedup, cleaned, place.first if place else 0)
-        records = run_parts(context, ledger, tasks[0].settings_digest if tasks else "", sign_part, tasks, progress)
+        chosen = tasks[0].settings_digest if tasks else ""
+        records = run_parts(context, ledger, chosen, sign_part, tasks, progress, native=True)
         outputs, counts = _remove(context, [r["part"] for r in records], place, digest(documents), progress)
         counts |= _survivors(records, counts, cleaned)
         manifest = ledger.commit(settings, inputs, records, outputs=outputs, counts=counts)

@@ -7,7 +7,7 @@ bands. In both the last word has the exact Jaccard similarity of two texts' shin
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -17,8 +17,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import xxhash
 
-from corpusmill.dedup.agreements import agreements, signature_matrix
+from corpusmill.dedup.agreements import agreeing, signature_matrix
 from corpusmill.dedup.dedup_files import FACTS, SIGNATURES
+from corpusmill.dedup.document_texts import document_texts
 from corpusmill.dedup.intervals import share_of
 from corpusmill.dedup.minhash_signatures import MinHash, collision_probability
 from corpusmill.dedup.signing import minhash_of
@@ -27,7 +28,6 @@ from corpusmill.parquet_parts import read_part
 from corpusmill.recipe import Dedup
 from corpusmill.schemas import CRAWL_STRIDE, REMOVED
 from corpusmill.storage import Folder
-from corpusmill.studio.page_facts import rows_at
 
 QUALITY = "dedup/quality.json"
 
@@ -207,21 +207,27 @@ def _fact_rows(batch: pa.RecordBatch) -> np.ndarray:
 
 def _alike(run: Folder, parts: Sequence[int], drawn: Drawn, least: int, seed: int) -> Pairs:
     """Each sampled document with documents whose signature agrees in `least` places, PARTNERS of them by their hash."""
-    partners = [_Least(PARTNERS, 2) for _ in drawn.address]
-    for facts, signatures in _blocks(run, parts) if partners else ():
-        alike = agreements(signatures, drawn.signatures) >= least
-        alike[facts[:, 1] > MAX_TEXT_BYTES] = False
-        sampled, hashes = np.isin(facts[:, 0], drawn.address), _mixed(facts[:, 0], seed)
-        for j in np.flatnonzero(alike.any(axis=0)):
-            copies = (facts[:, 2:] == drawn.digests[j]).all(axis=1)  # the document itself among them
-            known = sampled & (facts[:, 0] < drawn.address[j])  # as a pair of the other
-            partners[j].add(hashes, facts[:, :2], alike[:, j] & ~copies & ~known)
-    counts = np.array([len(p.rows) for p in partners], np.int64)
+    rows = np.zeros((0, 4), np.int64)  # sampled document, hash, address, bytes
+    for facts, signatures in _blocks(run, parts) if len(drawn.address) else ():
+        i, j = agreeing(signatures, drawn.signatures, least)
+        copies = (facts[i, 2:] == drawn.digests[j]).all(axis=1)  # the document itself among them
+        known = np.isin(facts[i, 0], drawn.address) & (facts[i, 0] < drawn.address[j])  # as a pair of the other
+        chosen = ~copies & ~known & (facts[i, 1] <= MAX_TEXT_BYTES)
+        i, j = i[chosen], j[chosen]
+        hashes = _mixed(facts[i, 0], seed).view(np.int64)
+        rows = _first_partners(np.concatenate([rows, np.stack([j, hashes, facts[i, 0], facts[i, 1]], axis=1)]))
+    counts = np.bincount(rows[:, 0], minlength=len(drawn.address))
     order = np.argsort(_mixed(drawn.address, seed))
     counts[order[np.cumsum(counts[order]) > MAX_PAIRS]] = 0
-    kept = [p.rows for p, n in zip(partners, counts, strict=True) if n]
-    rows = np.concatenate([np.zeros((0, 2), np.int64), *kept])
-    return Pairs(np.repeat(drawn.address, counts), rows[:, 0], np.repeat(drawn.text_bytes, counts) + rows[:, 1])
+    rows = rows[counts[rows[:, 0]] > 0]
+    return Pairs(drawn.address[rows[:, 0]], rows[:, 2], drawn.text_bytes[rows[:, 0]] + rows[:, 3])
+
+
+def _first_partners(rows: np.ndarray) -> np.ndarray:
+    """Of each document the PARTNERS rows of least hash, in order of document and hash."""
+    rows = rows[np.lexsort((rows[:, 2], rows[:, 1].view(np.uint64), rows[:, 0]))]
+    first = np.searchsorted(rows[:, 0], rows[:, 0])
+    return np.asarray(rows[np.arange(len(rows)) - first < PARTNERS])
 
 
 def _blocks(run: Folder, parts: Sequence[int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -259,14 +265,10 @@ def _true_similarity(run: Folder, minhash: MinHash, pairs: Pairs) -> np.ndarray:
     chunks = np.cumsum(pairs.text_bytes) // _CHUNK_BYTES
     found = [np.zeros(0)]
     for chunk in np.unique(chunks):
-        left, right = (side[chunks == chunk].tolist() for side in (pairs.left, pairs.right))
-        rows = rows_at(run, [*left, *right], ("text",))
-        found.append(minhash.true_jaccard(_texts(rows, left), _texts(rows, right)))
+        left, right = pairs.left[chunks == chunk], pairs.right[chunks == chunk]
+        texts = document_texts(run, np.concatenate([left, right]))
+        found.append(minhash.true_jaccard(texts.slice(0, len(left)), texts.slice(len(left))))
     return np.concatenate(found)
-
-
-def _texts(rows: Mapping[int, Mapping[str, Any]], addresses: Iterable[int]) -> pa.Array:
-    return pa.array([rows[a]["text"] for a in addresses], pa.large_string())
 
 
 class _Least:

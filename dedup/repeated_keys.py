@@ -90,7 +90,7 @@ def key_table(run: Folder, part: int, files: Sequence[str]) -> KeyTable:
 def run_all(context: RunContext, task: Any, arguments: Sequence[Any]) -> list[dict[str, Any]]:
     """Answers of a task for each of its arguments, in order of part."""
     answers: list[dict[str, Any]] = []
-    context.engine.run_tasks(task, arguments, answers.append)
+    context.engine.run_tasks(task, arguments, answers.append, native=True)
     return sorted(answers, key=lambda a: int(a["part"]))
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from corpusmill.engines import make_engine
+from corpusmill.errors import InputError
 from corpusmill.mill import open_mill
 from corpusmill.recipe import load_recipe
 from corpusmill.sample import write_sample
@@ -90,3 +92,21 @@ def test_datatroves_local_executor_gives_the_same_documents(archives: Path, by_l
     step = StageStep(run, "dedup", recipe="sample", inputs=inputs, workers=1)
     LocalPipelineExecutor([step], tasks=1, logging_dir=str(tmp_path / "logs2")).run()
     assert parts(tmp_path / "run") == parts(by_local)
+
+
+def doubled(argument: int) -> dict[str, int]:
+    if argument < 0:
+        raise InputError(f"{argument} is less than nothing")
+    return {"value": 2 * argument, "process": os.getpid()}
+
+
+def test_native_tasks_run_in_this_process_each_once():
+    answers: list[dict[str, int]] = []
+    make_engine("local", 2).run_tasks(doubled, range(7), answers.append, native=True)
+    assert sorted(a["value"] for a in answers) == [0, 2, 4, 6, 8, 10, 12]
+    assert {a["process"] for a in answers} == {os.getpid()}
+
+
+def test_a_native_task_that_fails_ends_the_run_with_its_error():
+    with pytest.raises(InputError, match="-1 is less than nothing"):
+        make_engine("local", 2).run_tasks(doubled, [1, -1, *range(50)], lambda answer: None, native=True)

@@ -36,11 +36,19 @@ Datasets = Mapping[str, Dataset | Sequence[Dataset]]
 class Engine(Protocol):
     name: str
 
-    def run_tasks(self, task: Task, arguments: Sequence[Any], on_done: Callable[[dict[str, Any]], None]) -> None:
+    def run_tasks(
+        self,
+        task: Task,
+        arguments: Sequence[Any],
+        on_done: Callable[[dict[str, Any]], None],
+        *,
+        native: bool = False,
+    ) -> None:
         """Call `task` once for each of `arguments`, in any order, anywhere; `on_done` gets each result, here.
 
         Both must be picklable. A task may be run more than once (a lost worker, speculation), so it writes its output
-        whole or not at all, and the same bytes each time.
+        whole or not at all, and the same bytes each time. `native` says that its time goes into kernels and Arrow,
+        outside Python's lock: threads of one process will do, without a second for each worker to start.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""The local engine: a pool of processes for tasks, DuckDB for SQL."""
+"""The local engine: a pool of processes (or of threads, for tasks of native code), DuckDB for SQL."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from itertools import chain
@@ -37,10 +37,20 @@ class LocalEngine:
         self.workers = max(1, workers)
         self.sql_megabytes = sql_megabytes
 
-    def run_tasks(self, task: Task, arguments: Sequence[Any], on_done: Callable[[dict[str, Any]], None]) -> None:
+    def run_tasks(
+        self,
+        task: Task,
+        arguments: Sequence[Any],
+        on_done: Callable[[dict[str, Any]], None],
+        *,
+        native: bool = False,
+    ) -> None:
         if self.workers == 1 or len(arguments) == 1:
             for argument in arguments:
                 on_done(task(argument))
+            return
+        if native:
+            self._in_threads(task, arguments, on_done)
             return
         left = list(arguments)
         try:
@@ -55,6 +65,16 @@ class LocalEngine:
                         f"the worker process died on {argument}: killed for lack of memory, or a crash in a native "
                         "library. Finished parts are kept; run again with fewer --workers, or leave this input out"
                     ) from e
+
+    def _in_threads(self, task: Task, arguments: Sequence[Any], on_done: Callable[[dict[str, Any]], None]) -> None:
+        with ThreadPoolExecutor(min(self.workers, len(arguments) or 1)) as pool:
+            futures = [pool.submit(task, a) for a in arguments]
+            try:
+                for future in as_completed(futures):
+                    on_done(future.result())
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)  # what runs cannot be stopped, and is waited for
+                raise
 
     def _in_pool(self, task: Task, left: list[Any], workers: int, on_done: Callable[[dict[str, Any]], None]) -> None:
         """Run all of `left`, taking out what is done."""

@@ -39,7 +39,14 @@ class SparkEngine:
             builder = builder.master(f"local[{workers or '*'}]")
         self.spark = builder.getOrCreate()
 
-    def run_tasks(self, task: Task, arguments: Sequence[Any], on_done: Callable[[dict[str, Any]], None]) -> None:
+    def run_tasks(
+        self,
+        task: Task,
+        arguments: Sequence[Any],
+        on_done: Callable[[dict[str, Any]], None],
+        *,
+        native: bool = False,
+    ) -> None:
         if not arguments:
             return
         # one task per partition: a lost executor costs parts, not the job

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from near_runs import edited, prose, text_run
 
 from corpusmill.dedup import quality_estimate
-from corpusmill.dedup.agreements import agreements
+from corpusmill.dedup.agreements import agreeing
 from corpusmill.dedup.quality_estimate import estimate_quality
 from corpusmill.dedup.signing import minhash_of
 from corpusmill.recipe import Dedup
@@ -30,11 +30,14 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Folder:
     return text_run(tmp_path_factory.mktemp("quality"), [TEXTS, NEAR | COPIES])
 
 
-@given(st.integers(0, 5), st.integers(0, 5), st.integers(1, 9), st.integers(0, 99))
-def test_agreements_are_counted_as_numpy_counts_them(left: int, right: int, hashes: int, seed: int):
-    chance = np.random.default_rng(seed)
-    a, b = (chance.integers(0, 3, (n, hashes)).astype(np.uint32) for n in (left, right))
-    assert agreements(a, b).tolist() == [[int((x == y).sum()) for y in b] for x in a]
+@given(st.integers(0, 5), st.integers(0, 5), st.sampled_from([1, 3, 9, 128, 130, 300]), st.floats(0, 1), st.integers())
+def test_pairs_agree_in_as_many_places_as_numpy_counts(left: int, right: int, hashes: int, share: float, seed: int):
+    chance = np.random.default_rng(abs(seed))
+    values = np.array([0, 1, 256, 257], np.uint32)  # some have lowest bytes that agree where they do not
+    a, b = (values[chance.integers(0, 4, (n, hashes))] for n in (left, right))
+    least = round(share * hashes)
+    expected = [(i, j) for i in range(left) for j in range(right) if (a[i] == b[j]).sum() >= least]
+    assert list(zip(*(x.tolist() for x in agreeing(a, b, least)), strict=True)) == expected
 
 
 def test_recall_of_a_small_run_is_that_of_all_pairs_but_exact_copies(run: Folder):

@@ -73,7 +73,7 @@ def _one_cluster(
 
 
 def near(
-    run: Run,
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Run folder with a finished dedup stage, or an index.")],
     text: Annotated[str | None, typer.Argument(help="The text; - reads standard input.")] = None,
     file: Annotated[Path | None, typer.Option("--file", help="A UTF-8 file that holds the text.")] = None,
     threshold: Annotated[
@@ -82,14 +82,15 @@ def near(
     top: Annotated[int, typer.Option(min=1, help="Documents to name.")] = 10,
     as_json: AsJson = False,
 ) -> None:
-    """Find near-duplicates of a text among the documents of a run."""
-    from corpusmill.dedup.near_texts import near_texts, signed_run
+    """Find near-duplicates of a text among the documents of a run, or of all crawls of an index."""
+    from corpusmill.dedup.dedup_index import NAME as INDEX
+    from corpusmill.dedup.near_texts import near_texts, signed_index, signed_run
     from corpusmill.engines import make_engine
     from corpusmill.storage import Folder
     from corpusmill.studio.near_view import show_near
 
     folder = Folder(run)
-    signed, settings = signed_run(folder)
+    signed, settings = signed_index(folder) if folder.exists(INDEX) else signed_run(folder)
     least = settings["verify"] if threshold is None else threshold
     found = near_texts(make_engine("local", 0, folder), signed, _text(text, file), least, top)
     if as_json:

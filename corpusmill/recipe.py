@@ -196,6 +196,18 @@ class Semantic(Section):
     seed: int = 1
 
 
+class TextChecks(Section):
+    """Near pairs that signatures call duplicates and whose texts are compared too, before anything is removed.
+
+    Of these the true Jaccard similarity of the texts decides. It costs reading the texts of both a second time.
+    """
+
+    share: Share = 0.0
+    """Of all such pairs, drawn by a hash."""
+    below: Share = 0.0
+    """All pairs whose signatures agree in a smaller share of places than this: the uncertain ones."""
+
+
 class Dedup(Section):
     """MinHash LSH. The defaults are FineWeb's: 5-word shingles, 14 bands of 8."""
 
@@ -218,6 +230,7 @@ class Dedup(Section):
     near: bool = True
     verify: Share = 0.65
     """Candidates whose signatures agree in a smaller share of places are not duplicates. 0 turns verification off."""
+    check: TextChecks | None = None
     leaders: PositiveInt = 4
     """A bucket's rows are compared to its smallest address; those that are not alike to the next smallest among them,
     and so on: to so many."""
@@ -273,6 +286,19 @@ class Tokenize(Section):
     tokens_per_shard: PositiveInt = 64_000_000
     heldout_permille: Annotated[int, Field(ge=0, lt=1000)] = 5
     """Thousandths of the sites kept out of training, whole sites at a time."""
+    rehydration: Literal["fineweb2"] | tuple[tuple[PositiveInt, PositiveInt], ...] | None = None
+    """How often an epoch has a survivor of dedup: pairs of (documents that it stands for, at least; times).
+
+    fineweb2 is [[1, 1], [2, 2], [3, 3], [5, 5], [100, 8], [1000, 1]].
+    """
+
+    @field_validator("rehydration")
+    @classmethod
+    def _sizes_ascend(cls, steps: Any) -> Any:
+        sizes = [size for size, _ in steps] if isinstance(steps, tuple) else []
+        if isinstance(steps, tuple) and (not sizes or sizes != sorted(set(sizes))):
+            raise ValueError(f"pairs of (documents at least, times) must be there and ascend; found sizes {sizes}")
+        return steps
 
 
 class Model(Section):

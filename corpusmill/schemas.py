@@ -182,6 +182,12 @@ REMOVED = pa.schema(
     metadata={VERSION_KEY: str(FORMAT_VERSION).encode()},
 )
 
+CLUSTER_SIZES = pa.schema(
+    [("address", pa.int64()), ("documents", pa.int64())],
+    metadata={VERSION_KEY: str(FORMAT_VERSION).encode()},
+)
+"""How many documents a survivor stands for, itself included; those that stand for themselves alone have no row."""
+
 CUTS = pa.schema(
     [("address", pa.int64()), ("start", pa.int64()), ("end", pa.int64()), ("why", pa.string())],
     metadata={VERSION_KEY: str(FORMAT_VERSION).encode()},

@@ -130,6 +130,8 @@ def _tokenize_line(counts: Mapping[str, Any]) -> tuple[str, str, str]:
     kept, out = counts["shards"], counts["heldout"]
     documents = kept["documents"] + out["documents"]
     said = f"{out['documents']:,} documents ({out['tokens']:,} tokens) held out"
+    if counts.get("tokens_per_epoch", kept["tokens"]) != kept["tokens"]:
+        said += f"; rehydrated to {counts['tokens_per_epoch']:,} tokens an epoch"
     return f"{documents:,} documents", f"{kept['tokens']:,} tokens", said
 
 

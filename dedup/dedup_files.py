@@ -46,6 +46,13 @@ PAIRS = pa.schema(
     [("root", pa.int64()), ("address", pa.int64()), ("similarity", pa.float64()), ("why", pa.string())],
 )
 
+CHOSEN = pa.schema([("root", pa.int64()), ("address", pa.int64()), ("why", pa.string())])
+"""Pairs whose texts are compared."""
+
+WANTED = pa.schema([("address", pa.int64())], metadata=_VERSION)
+
+TEXTS = pa.schema([("address", pa.int64()), ("text", pa.large_string())])
+
 LABELS = pa.schema([("address", pa.int64()), ("cluster", pa.int64())])
 
 STAYS = pa.schema([("cluster", pa.int64()), ("representative", pa.int64())])

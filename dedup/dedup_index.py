@@ -39,8 +39,8 @@ KINDS: dict[str, pa.Schema] = {
     "apart": PAIRS,
 }
 DECIDING = (
-    "shingle", "shingle_size", "bands", "rows", "seed", "exact", "urls", "near", "verify", "leaders", "survivor",
-    "score", "sources",
+    "shingle", "shingle_size", "bands", "rows", "seed", "exact", "urls", "near", "verify", "check", "leaders",
+    "survivor", "score", "sources",
 )  # fmt: skip
 """Settings by which crawls can be compared only if they are the same."""
 
@@ -62,11 +62,14 @@ class DedupIndex:
         self.folder = folder
         self.settings: dict[str, Any] | None = None
         self.crawls: list[Crawl] = []
+        self.turn = 0
+        """How often its files were written anew."""
         if folder.exists(NAME):
             stored = folder.read_json(NAME)
             check_version(stored.get("format"), f"{folder.url}/{NAME}")
             self.settings = stored["settings"]
             self.crawls = [Crawl(**c) for c in stored["crawls"]]
+            self.turn = stored.get("turn", 0)
 
     @contextmanager
     def owned(self) -> Iterator[None]:
@@ -124,7 +127,7 @@ class DedupIndex:
         self.crawls = sorted(crawls, key=lambda c: c.number)
         self.settings = dict(settings or self.settings or {})
         stored = {"format": FORMAT_VERSION, "settings": self.settings, "crawls": [asdict(c) for c in self.crawls]}
-        self.folder.write_json(NAME, stored)
+        self.folder.write_json(NAME, stored | ({"turn": self.turn} if self.turn else {}))
 
     def _copy(self, source: Dataset, prefix: str) -> list[str]:
         names = []

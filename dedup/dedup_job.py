@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from corpusmill.context import RunContext, run_parts
+from corpusmill.dedup.cluster_sizes import write_cluster_sizes
 from corpusmill.dedup.components import cluster
 from corpusmill.dedup.cuts import write_cuts
 from corpusmill.dedup.dedup_files import STAGE, WORK
@@ -120,6 +121,7 @@ def _remove(
         progress.say(f"{STAGE}: semantic duplicates")
         rows = with_more(engine, run, rows, _semantic(context, parts, rows, corpus.first))
     outputs, counts = write_removed(run, rows, parts, corpus.first, place.names() if place else {})
+    outputs += write_cluster_sizes(engine, run, labels, stays, parts, corpus.first)
     if settings.lines or settings.spans:
         progress.say(f"{STAGE}: spans to cut")
     cuts, cut_counts = write_cuts(context, parts, settings)

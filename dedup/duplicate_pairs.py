@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from corpusmill.dedup.agreements import signature_matrix
 from corpusmill.dedup.dedup_files import BANDS, BUCKETS, EDGES, FACTS, PAIRS, SIGNATURES, WORK, statement
+from corpusmill.dedup.text_checks import check_texts
 from corpusmill.engines import Dataset, Datasets, Engine
 from corpusmill.recipe import Dedup
 from corpusmill.storage import Folder
@@ -102,7 +103,9 @@ class Work:
         for number in range(settings.leaders):
             if not buckets.names:
                 break
-            rounds.append(self.verified(buckets, NEAR, f"near-{number}"))
+            verified = self.verified(buckets, NEAR, f"near-{number}")
+            name = f"near-{number}-checked"
+            rounds.append(check_texts(self.engine, self.run, verified, settings, self.corpus.first, name))
             datasets: Datasets = {"buckets": buckets, "verified": [rounds[-1], *self.corpus.verified]}
             buckets = self.engine.write(sql, datasets, self.run, f"{WORK}/buckets-{number + 1}", BUCKETS)
         return rounds

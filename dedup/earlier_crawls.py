@@ -15,6 +15,7 @@ from corpusmill.dedup.components import cluster
 from corpusmill.dedup.dedup_files import BANDS, EDGES, FACTS, LABELS, PAIRS, WORK, statement
 from corpusmill.dedup.dedup_index import Crawl, DedupIndex
 from corpusmill.dedup.duplicate_pairs import Corpus, Found
+from corpusmill.dedup.preferences import AFTER_ALL
 from corpusmill.engines import Dataset, Datasets, Engine
 from corpusmill.schemas import REMOVED
 from corpusmill.storage import Folder
@@ -77,7 +78,7 @@ class Earlier:
         """Documents of earlier crawls that stayed until this one came, by address."""
         members: Datasets = {"labels": found.labels, "current_labels": found.current, "facts": found.corpus.facts}
         datasets = {**members, "stays": stays}
-        return self._write("superseded", datasets, SUPERSEDED, first=found.corpus.first)
+        return self._write("superseded", datasets, SUPERSEDED, first=found.corpus.first, after_all=AFTER_ALL)
 
     def _touched(self, kind: str, name: str, mine: Datasets, schema: pa.Schema) -> Dataset:
         return self._write(name, {"earlier": self._of(kind), **mine}, schema)

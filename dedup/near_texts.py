@@ -6,7 +6,7 @@ The text of the documents is not read, so an index of many crawls answers as a r
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from corpusmill.dedup.agreements import signature_matrix
 from corpusmill.dedup.dedup_files import BANDS, FACTS, SIGNATURES
+from corpusmill.dedup.dedup_index import DedupIndex
 from corpusmill.dedup.minhash_signatures import MinHash
 from corpusmill.engines import Dataset, Engine
 from corpusmill.errors import InputError
@@ -35,20 +36,22 @@ class Signed:
     signatures: Sequence[Dataset]
     bands: Sequence[Dataset]
     minhash: MinHash
+    crawls: Mapping[int, str] = field(default_factory=dict)
+    """Names of an index's crawls by number."""
     removed: Sequence[Dataset] = ()
     """REMOVED of the run; none where only an index is at hand, which does not know what became of its documents."""
 
 
 @dataclass(frozen=True)
 class Near:
-    """A document like the text. `crawl` is 0 for a run; `exact` says that the words are the same."""
+    """A document like the text. `crawl` is null for a run; `exact` says that the words are the same."""
 
     similarity: float
     exact: bool
     shared_bands: int
     id: str
     url: str | None
-    crawl: int
+    crawl: str | None
     part: int
     row: int
     text_bytes: int
@@ -83,7 +86,15 @@ def signed_run(run: Folder) -> tuple[Signed, dict[str, Any]]:
         [Dataset(run, tuple(f"dedup/{kind}/{n}.parquet" for n in names), schema)] for kind, schema in _KINDS.items()
     )
     removed = [Dataset(run, tuple(f"removed/{n}.parquet" for n in names), _FATE)]
-    return Signed(facts, signatures, bands, minhash_from(settings), removed), settings
+    return Signed(facts, signatures, bands, minhash_from(settings), removed=removed), settings
+
+
+def signed_index(folder: Folder) -> tuple[Signed, dict[str, Any]]:
+    """(the files of all crawls of an index, its settings)."""
+    index = DedupIndex(folder)
+    facts, signatures, bands = (index.datasets(kind, index.crawls) for kind in _KINDS)
+    settings = index.settings or {}
+    return Signed(facts, signatures, bands, minhash_from(settings), index.names()), settings
 
 
 def near_texts(engine: Engine, signed: Signed, text: str, threshold: float, top: int) -> Answer:
@@ -107,19 +118,28 @@ def near_texts(engine: Engine, signed: Signed, text: str, threshold: float, top:
     columns = ("why", "representative", "representative_id")
     gone = _by_address(engine, signed.removed, columns, list(own.values())) if signed.removed else None
     near = [
-        _near(a, s, shared[a], facts[a], digest[0], None if gone is None else gone.get(own[a], {})) for a, s in best
+        _near(a, s, shared[a], facts[a], digest[0], signed.crawls, None if gone is None else gone.get(own[a], {}))
+        for a, s in best
     ]
     return Answer(candidates, len(shared), len(alike), near)
 
 
-def _near(address: int, similarity: float, shared: int, fact: Mapping[str, Any], digest: np.ndarray, gone: Any) -> Near:
+def _near(
+    address: int,
+    similarity: float,
+    shared: int,
+    fact: Mapping[str, Any],
+    digest: np.ndarray,
+    crawls: Mapping[int, str],
+    gone: Any,
+) -> Near:
     return Near(
         similarity=similarity,
         exact=(fact["digest_a"], fact["digest_b"]) == tuple(digest.tolist()),
         shared_bands=shared,
         id=fact["id"],
         url=fact["url"],
-        crawl=address // CRAWL_STRIDE if gone is None else 0,
+        crawl=crawls.get(address // CRAWL_STRIDE),
         part=address % CRAWL_STRIDE // ADDRESS_STRIDE,
         row=address % ADDRESS_STRIDE,
         text_bytes=fact["text_bytes"],

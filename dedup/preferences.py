@@ -20,6 +20,8 @@ from corpusmill.schemas import MEASURES
 
 COLUMNS = ("id", "url", "fetched_at", "text", "warc_file", "host", "measures", "scores")
 """What a policy may need of a document."""
+AFTER_ALL = "~"
+"""Begins the preference of a document that is in no corpus any more: hex digits come before it."""
 _HEX = np.frombuffer(b"0123456789abcdef", np.uint8)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import groupby, pairwise
 from typing import Any
 
 import numpy as np
@@ -14,11 +13,10 @@ import pyarrow.compute as pc
 from corpusmill.columns import with_columns
 from corpusmill.dedup.dedup_files import STAYS, WORK, statement
 from corpusmill.dedup.duplicate_pairs import Corpus
+from corpusmill.dedup.part_files import write_parts
 from corpusmill.engines import Dataset, Datasets, Engine
 from corpusmill.engines.work_files import read_rows, write_rows
-from corpusmill.ledger import part_name
-from corpusmill.parquet_parts import PartWriter
-from corpusmill.schemas import ADDRESS_STRIDE, CRAWL_STRIDE, REMOVED
+from corpusmill.schemas import CRAWL_STRIDE, REMOVED
 from corpusmill.storage import Folder, Output
 
 _CRAWLS = {"matched_crawl": "matched", "representative_crawl": "representative"}
@@ -53,24 +51,24 @@ def with_more(engine: Engine, run: Folder, rows: Dataset, more: pa.Table) -> Dat
 def write_removed(
     run: Folder, rows: Dataset, parts: Sequence[int], first: int = 0, crawls: Mapping[int, str] | None = None
 ) -> tuple[list[Output], dict[str, Any]]:
-    """One part of `removed` for each part of `documents`, empty ones too (a missing file is damage), and counts.
+    """One part of `removed` for each part of `documents`, and counts.
 
     Addresses of this run are its own; of earlier crawls they are the index's, and `crawls` names those by number.
     Memory is one batch.
     """
-    outputs, removed, removed_bytes = [], Counter[str](), Counter[str]()
-    groups = groupby(_by_part(_named(read_rows(rows), first, crawls or {})), key=lambda found: found[0])
-    there = next(groups, None)
-    for part in sorted(parts):
-        with run.writing(f"removed/{part_name(part)}.parquet") as out, PartWriter(out.path, REMOVED) as writer:
-            if there is not None and there[0] == part:
-                for _, batch in there[1]:
-                    writer.write(batch)
-                    _count(batch, removed, removed_bytes)
-                there = next(groups, None)
-        outputs.append(out)
-    assert there is None, f"rows are removed of part {there[0]}, which is not there" if there else ""
-    return outputs, {"removed": dict(sorted(removed.items())), "removed_bytes": dict(sorted(removed_bytes.items()))}
+    removed, removed_bytes = Counter[str](), Counter[str]()
+    outputs = write_parts(
+        run,
+        "removed",
+        REMOVED,
+        _named(read_rows(rows), first, crawls or {}),
+        parts,
+        lambda batch: _count(batch, removed, removed_bytes),
+    )
+    return list(outputs.values()), {
+        "removed": dict(sorted(removed.items())),
+        "removed_bytes": dict(sorted(removed_bytes.items())),
+    }
 
 
 def _named(batches: Iterator[pa.RecordBatch], first: int, crawls: Mapping[int, str]) -> Iterator[pa.RecordBatch]:
@@ -84,15 +82,6 @@ def _named(batches: Iterator[pa.RecordBatch], first: int, crawls: Mapping[int, s
             numbers = (columns[of].to_numpy() // CRAWL_STRIDE).tolist()
             columns[name] = pa.array([crawls[n] if n else None for n in numbers], pa.string())
         yield with_columns(batch, columns)
-
-
-def _by_part(batches: Iterator[pa.RecordBatch]) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """Batches cut where the part changes."""
-    for batch in batches:
-        part = batch.column("address").to_numpy() // ADDRESS_STRIDE
-        bounds = [0, *(np.flatnonzero(np.diff(part)) + 1).tolist(), len(part)]
-        for start, end in pairwise(bounds):
-            yield int(part[start]), batch.slice(start, end - start)
 
 
 def _count(batch: pa.RecordBatch, removed: Counter[str], removed_bytes: Counter[str]) -> None:

@@ -39,6 +39,7 @@ def _show(console: Console, one: Near) -> None:
     if one.fate == "removed":
         line.append(f" ({one.why}) for {plain(label(one.representative_id))}", "not bold")
     console.print(line)
-    place = f"part {one.part}, row {one.row}" if not one.crawl else f"crawl {one.crawl}, part {one.part}, row {one.row}"
+    place = f"{plain(one.crawl)}, " if one.crawl is not None else ""
+    place += f"part {one.part}, row {one.row}"
     console.print(Text(f"      {plain(label(one.url or '(no URL)'))}"))
     console.print(Text(f"      {plain(label(one.id))}  {place}  {one.text_bytes:,} bytes", "dim"))

@@ -15,14 +15,16 @@ from corpusmill.schemas import FORMAT_VERSION, SHARD_DOCS, shard_schema, token_t
 from corpusmill.storage import Folder, Output, digest
 
 
-def shard_name(number: int) -> str:
-    return f"shard-{number:05d}"
+def shard_name(number: int, weight: int = 1) -> str:
+    """A shard of documents that an epoch has several times says so in its name."""
+    return f"shard-{number:05d}" + (f"-x{weight}" if weight != 1 else "")
 
 
 class ShardWriter:
     """Collects one shard in memory (2 or 4 bytes a token) and writes it, if it has any document, with its sidecar."""
 
-    def __init__(self, vocab_size: int, eos_token_id: int) -> None:
+    def __init__(self, vocab_size: int, eos_token_id: int, weight: int = 1) -> None:
+        self.weight = weight
         self.type = token_type_for(vocab_size)
         self.eos = np.array([eos_token_id], self.type.to_pandas_dtype())
         self.lengths: list[int] = []
@@ -67,6 +69,7 @@ class ShardWriter:
             "num_tokens": self.num_tokens,
             "num_documents": len(self.lengths),
             "text_bytes": self.text_bytes,
+            "weight": self.weight,
             "sha256": shard.sha256,
             "docs_sha256": sidecar.sha256,
         }
@@ -74,13 +77,14 @@ class ShardWriter:
 
 def shards_manifest(tokenizer: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """What a reader needs to know of a folder of shards. The fingerprint names its contents, in order."""
-    checksums = [e["sha256"] for e in entries]
+    contents = [[e["sha256"], e["weight"]] for e in entries]
     return {
         "format": FORMAT_VERSION,
-        "fingerprint": digest({"tokenizer": tokenizer["sha256"], "shards": checksums}),
+        "fingerprint": digest({"tokenizer": tokenizer["sha256"], "shards": contents}),
         "tokenizer": dict(tokenizer),
         "token_type": str(token_type_for(tokenizer["vocab_size"])),
         "num_tokens": sum(e["num_tokens"] for e in entries),
+        "tokens_per_epoch": sum(e["num_tokens"] * e["weight"] for e in entries),
         "num_documents": sum(e["num_documents"] for e in entries),
         "text_bytes": sum(e["text_bytes"] for e in entries),
         "shards": list(entries),

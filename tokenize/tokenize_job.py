@@ -23,6 +23,7 @@ from corpusmill.schemas import SHARD_DOCS
 from corpusmill.storage import Folder, Output, canonical_json, digest, sha256_of
 from corpusmill.tokenize import bpe_tokenizer
 from corpusmill.tokenize.encoders import Encoder, choose_encoder, make_encoder
+from corpusmill.tokenize.rehydration import FINEWEB_2, Weights
 from corpusmill.tokenize.shard_files import ShardWriter, shard_name, shards_manifest
 from corpusmill.tokenize.split_sites import is_heldout
 from corpusmill.tokenize.survivors import survivors
@@ -48,6 +49,7 @@ class ShardTask:
     seed: int
     settings_digest: str
     inputs: Mapping[str, Any]
+    rehydration: tuple[tuple[int, int], ...] = ()
 
 
 def run_stage(context: RunContext) -> dict[str, Any]:
@@ -59,7 +61,7 @@ def run_stage(context: RunContext) -> dict[str, Any]:
     inputs = {
         name: out
         for name, out in (cleaned["outputs"] | deduplicated["outputs"]).items()
-        if name.startswith(("documents/", "removed/", "cuts/"))
+        if name.startswith(tuple(f"{kind}/" for kind in _inputs(recipe.tokenize)))
     }
     ledger = StageLedger(run, STAGE)
     run.require_space(cleaned["counts"]["text_bytes"] + 10_000_000, STAGE)
@@ -125,11 +127,20 @@ def plan(
         filled += size
     tasks = []
     for number, parts in enumerate(groups):
-        names = [f"{kind}/{part_name(p)}.parquet" for p in parts for kind in ("documents", "removed", "cuts")]
-        mine = {n: inputs[n] for n in names} | {"tokenizer": tokenizer["sha256"]}
-        task = ShardTask(run, number, tuple(parts), tokenizer, encoder, settings.heldout_permille, seed, chosen, mine)
-        tasks.append(task)
+        names = [f"{kind}/{part_name(p)}.parquet" for p in parts for kind in _inputs(settings)]
+        mine = {n: inputs[n] for n in names if n in inputs} | {"tokenizer": tokenizer["sha256"]}
+        shard = (run, number, tuple(parts), tokenizer, encoder, settings.heldout_permille, seed, chosen, mine)
+        tasks.append(ShardTask(*shard, _steps(settings)))
     return tasks
+
+
+def _inputs(settings: Tokenize) -> list[str]:
+    """Folders that shards are made of."""
+    return ["documents", "removed", "cuts"] + (["cluster_sizes"] if settings.rehydration else [])
+
+
+def _steps(settings: Tokenize) -> tuple[tuple[int, int], ...]:
+    return FINEWEB_2 if settings.rehydration == "fineweb2" else settings.rehydration or ()
 
 
 def write_shard(task: ShardTask) -> dict[str, Any]:
@@ -137,38 +148,53 @@ def write_shard(task: ShardTask) -> dict[str, Any]:
     tokenizer = bpe_tokenizer.load_from_run(task.run)
     encoder = make_encoder(task.encoder, tokenizer)
     vocabulary, eos = task.tokenizer["vocab_size"], task.tokenizer["eos_token_id"]
-    writers = {kind: ShardWriter(vocabulary, eos) for kind in SETS}
+    writers: dict[tuple[str, int], ShardWriter] = {}
     cut: Counter[str] = Counter(bytes=0)
     for part in task.parts:
+        weights = Weights(task.run, part, task.rehydration) if task.rehydration else None
         for group in survivors(task.run, part, _COLUMNS, cut):
             for start in range(0, group.num_rows, _ENCODE_ROWS):
-                _encode(group.slice(start, _ENCODE_ROWS), encoder, task, writers)
-    outputs, entries, counts = [], {}, {}
-    for kind, writer in writers.items():
-        counts[kind] = {"documents": len(writer.lengths), "tokens": writer.num_tokens, "text_bytes": writer.text_bytes}
-        if writer.lengths:
-            files, entries[kind] = writer.write(task.run, f"{kind}/{shard_name(task.part)}")
-            outputs += files
+                batch = group.slice(start, _ENCODE_ROWS)
+                for key, rows in _encode(batch, encoder, task, weights):
+                    writers.setdefault(key, ShardWriter(vocabulary, eos, key[1])).add(*rows)
+    outputs: list[Output] = []
+    entries: dict[str, list[dict[str, Any]]] = {kind: [] for kind in SETS}
+    counts = {kind: dict.fromkeys(("documents", "tokens", "text_bytes"), 0) for kind in SETS}
+    for (kind, weight), writer in sorted(writers.items()):
+        files, entry = writer.write(task.run, f"{kind}/{shard_name(task.part, weight)}")
+        outputs += files
+        entries[kind].append(entry)
+        for name in counts[kind]:
+            counts[kind][name] += entry["num_" + name if name != "text_bytes" else name]
     return StageLedger(task.run, STAGE).write_record(
         task.part,
         settings_digest=task.settings_digest,
         inputs=task.inputs,
         outputs=outputs,
-        counts=counts | {"cut_bytes": cut["bytes"]},
+        counts=counts | {"cut_bytes": cut["bytes"], "tokens_per_epoch": _tokens_per_epoch(entries["shards"])},
         shards=entries,
     )
 
 
-def _encode(batch: pa.RecordBatch, encoder: Encoder, task: ShardTask, writers: Mapping[str, ShardWriter]) -> None:
-    """Add the documents of a batch to the set that each belongs to."""
+def _tokens_per_epoch(entries: Sequence[Mapping[str, Any]]) -> int:
+    return sum(e["num_tokens"] * e["weight"] for e in entries)
+
+
+def _encode(
+    batch: pa.RecordBatch, encoder: Encoder, task: ShardTask, weights: Weights | None
+) -> Iterator[tuple[tuple[str, int], tuple[pa.RecordBatch, list[np.ndarray], np.ndarray]]]:
+    """((set, weight), what its writer is given) of the documents of a batch. What is held out has no weight."""
     ids = encoder.encode(batch.column("text").to_pylist())
     sizes = byte_lengths(batch.column("text"))
     hosts = batch.column("host").to_pylist()
     heldout = np.array([is_heldout(h, task.heldout_permille, task.seed) for h in hosts], bool)
-    for kind, mask in zip(SETS, (~heldout, heldout), strict=True):
-        rows = batch.filter(pa.array(mask)).drop_columns(["text"])
-        if rows.num_rows:
-            writers[kind].add(rows, [ids[i] for i in np.flatnonzero(mask)], sizes[mask])
+    weight = np.ones(len(sizes), np.int64) if weights is None else weights.of(batch.column("address").to_numpy())
+    weight[heldout] = 1
+    for kind, here in zip(SETS, (~heldout, heldout), strict=True):
+        for times in np.unique(weight[here]).tolist():
+            mask = here & (weight == times)
+            rows = batch.filter(pa.array(mask)).drop_columns(["text"])
+            yield (kind, times), (rows, [ids[i] for i in np.flatnonzero(mask)], sizes[mask])
 
 
 def check_second_identity(
@@ -214,7 +240,7 @@ def _probe(run: Folder, settings: Tokenize, seed: int, cleaned: Mapping[str, Any
 def _write_manifest(
     run: Folder, kind: str, tokenizer: Mapping[str, Any], records: Sequence[Mapping[str, Any]]
 ) -> Output:
-    entries = [r["shards"][kind] for r in records if kind in r["shards"]]
+    entries = [entry for record in records for entry in record["shards"][kind]]
     with run.writing(f"{kind}/manifest.json") as out:
         out.path.write_bytes(canonical_json(shards_manifest(tokenizer, entries)))
     return out

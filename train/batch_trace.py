@@ -62,7 +62,7 @@ def _stretches(batch: Batch, stream: TokenStream) -> list[dict[str, Any]]:
     """Maximal stretches of equal document number, row by row."""
     found = []
     for i, documents in enumerate(batch.documents):
-        borders = np.flatnonzero(np.diff(documents)) + 1
+        borders = np.flatnonzero((np.diff(documents) != 0) | (batch.positions[i, 1:] == 0)) + 1
         starts, stops = np.r_[0, borders], np.r_[borders, len(documents)]
         begin = int(batch.chunks[i]) * stream.sequence_length
         for start, stop in zip(starts, stops, strict=True):
@@ -74,8 +74,8 @@ def _stretches(batch: Batch, stream: TokenStream) -> list[dict[str, Any]]:
 
 
 def _stretch(shards: TokenShards, row: int, document: int, start: int, stop: int) -> dict[str, Any]:
-    index = int(np.searchsorted(shards.first_documents, document, side="right")) - 1
-    first = int(shards.first_tokens[index])
+    place = int(np.searchsorted(shards.first_tokens, start, side="right")) - 1
+    index, first = shards.line[place], int(shards.first_tokens[place])
     return {
         "row": row,
         "shard": shards.shards[index].name,

@@ -1,9 +1,9 @@
 """Batches of packed tokens, in an order that is a pure function of (shards, seed, epoch).
 
-All tokens of all shards stand in one line, cut into chunks of `sequence_length` (the last one padded). Sample n is
-chunk `permutation(n % chunks)` under a permutation keyed by the manifest's fingerprint, the seed and the epoch
-`n // chunks`. No list of samples exists, so opening is immediate at any size, the state is a handful of integers, and
-the same global batches come out for any number of ranks.
+All tokens of all shards stand in one line, those of a shard that has a weight as often as that says. The line is cut
+into chunks of `sequence_length` (the last one padded). Sample n is chunk `permutation(n % chunks)` under a permutation
+keyed by the manifest's fingerprint, the seed and the epoch `n // chunks`. No list of samples exists, so opening is
+immediate at any size, the state is a handful of integers, and the same global batches come out for any number of ranks.
 """
 
 from __future__ import annotations
@@ -143,13 +143,15 @@ class TokenStream:
         ):
             array[beyond] = padding
         for index, (rows, columns, starts, counts) in self._pieces(chunks):
-            shard, number = self.shards.shards[index], self.shards.first_documents[index]
-            place = (rows, columns, starts, counts)
-            fill(shard.tokens, shard.offsets, number, place, (ids, labels, positions, documents))
+            number = self.shards.line[index]
+            shard, first = self.shards.shards[number], self.shards.first_documents[number]
+            fill(
+                shard.tokens, shard.offsets, first, (rows, columns, starts, counts), (ids, labels, positions, documents)
+            )
         return Batch(ids, labels, positions, documents, chunks, first_row)
 
     def _pieces(self, chunks: np.ndarray) -> Iterator[tuple[int, tuple[np.ndarray, ...]]]:
-        """Per shard touched: rows, columns, starts within the shard, counts."""
+        """Per place of the line touched: rows, columns, starts within its shard, counts."""
         borders = self.shards.first_tokens
         begins = chunks * self.sequence_length
         ends = np.minimum(begins + self.sequence_length, borders[-1])

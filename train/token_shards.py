@@ -20,25 +20,40 @@ _REMAKE = "Run the tokenize stage again: it makes the shards it lacks"
 
 @dataclass(frozen=True)
 class Shard:
-    """One mapped shard. `tokens` (uint16 or uint32) and `offsets` (int64) are views of the file, not copies."""
+    """One mapped shard. `tokens` (uint16 or uint32) and `offsets` (int64) are views of the file, not copies.
+
+    `weight` is how often an epoch has its documents.
+    """
 
     name: str
     tokens: np.ndarray
     offsets: np.ndarray
+    weight: int = 1
 
 
 @dataclass(frozen=True)
 class TokenShards:
-    """All shards of a manifest, in its order. Tokens and documents are numbered through all of them."""
+    """All shards of a manifest, in its order, and the line in which an epoch has their tokens.
+
+    A shard of weight 3 stands in the line three times: all shards, then those of weight 2 and more, and so on, so that
+    equal documents are far apart. Documents are numbered through the shards, each once.
+    """
 
     folder: Folder
     manifest: dict[str, Any]
     shards: Sequence[Shard]
 
     @cached_property
+    def line(self) -> np.ndarray:
+        """Which shard stands at each place of the line. int64[places]."""
+        weights = np.array([s.weight for s in self.shards], np.int64)
+        turns = range(int(weights.max(initial=0)))
+        return np.concatenate([np.zeros(0, np.int64), *(np.flatnonzero(weights > turn) for turn in turns)])
+
+    @cached_property
     def first_tokens(self) -> np.ndarray:
-        """Number of each shard's first token, and the number of tokens. int64[shards + 1]."""
-        return _running_sums([len(s.tokens) for s in self.shards])
+        """Number in the line of each place's first token, and the number of tokens. int64[places + 1]."""
+        return _running_sums([len(self.shards[i].tokens) for i in self.line])
 
     @cached_property
     def first_documents(self) -> np.ndarray:
@@ -51,6 +66,7 @@ class TokenShards:
 
     @property
     def num_tokens(self) -> int:
+        """Of an epoch."""
         return int(self.first_tokens[-1])
 
     @property
@@ -93,7 +109,7 @@ def _open_shard(folder: Folder, entry: dict[str, Any]) -> Shard:
     offsets = column.offsets.to_numpy(zero_copy_only=True)
     tokens = column.values.to_numpy(zero_copy_only=True)[: int(offsets[-1])]
     _compare(folder, entry, reader.num_record_batches, len(offsets) - 1, len(tokens))
-    return Shard(name, tokens, offsets)
+    return Shard(name, tokens, offsets, int(entry.get("weight", 1)))
 
 
 def _compare(folder: Folder, entry: dict[str, Any], batches: int, documents: int, tokens: int) -> None:

@@ -23,5 +23,5 @@ JOIN members m ON m.address = s.address
 JOIN stays w ON w.cluster = m.cluster
 JOIN facts f ON f.address = s.address
 JOIN facts r ON r.address = w.representative
-WHERE w.representative <> s.address
+WHERE w.representative <> s.address AND f.preference < '{after_all}'
 ORDER BY address

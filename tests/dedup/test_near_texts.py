@@ -8,11 +8,9 @@ import pytest
 from near_runs import edited, prose, text_run
 
 from corpusmill.dedup import near_texts as module
-from corpusmill.dedup.near_texts import Signed, near_texts, signed_run
-from corpusmill.engines import Dataset, make_engine
+from corpusmill.dedup.near_texts import near_texts, signed_run
+from corpusmill.engines import make_engine
 from corpusmill.errors import InputError
-from corpusmill.recipe import Dedup
-from corpusmill.schemas import CRAWL_STRIDE
 from corpusmill.storage import Folder
 
 TEXT = prose(400, 99)
@@ -34,7 +32,7 @@ def test_a_text_finds_its_copy_and_what_it_went_for(run: Folder):
     copy, longer = found.near
     assert (copy.id, copy.exact, copy.similarity, copy.fate) == ("gone", True, 1.0, "removed")
     assert (copy.representative_id, copy.why) == ("stays", "near_duplicate")
-    assert (copy.part, copy.row, copy.crawl) == (1, 0, 0)
+    assert (copy.part, copy.row, copy.crawl) == (1, 0, None)
     assert (longer.id, longer.exact, longer.fate, longer.part, longer.row) == ("stays", False, "stayed", 0, 1)
     assert 0.9 < longer.similarity < 1.0
     assert found.found == 2
@@ -52,25 +50,6 @@ def test_only_those_that_share_most_bands_are_compared(run: Folder, monkeypatch:
     monkeypatch.setattr(module, "MAX_CANDIDATES", 1)
     found = near_texts(make_engine("local", 1, run), signed_run(run)[0], TEXT, 0.5, 10)
     assert (found.candidates, found.verified, [n.id for n in found.near]) == (2, 1, ["gone"])
-
-
-def test_an_index_of_several_crawls_names_the_crawl_and_knows_no_fate(tmp_path: Path):
-    """Its files are lists of datasets; addresses begin with the crawl's number."""
-    from corpusmill.dedup.signing import SignTask, sign_part
-
-    lists: dict[str, list[Dataset]] = {"facts": [], "signatures": [], "bands": []}
-    for crawl in (1, 2):
-        one = text_run(tmp_path / str(crawl), [PARTS[crawl - 1]])
-        sign_part(SignTask(one, 0, Dedup(), "", {}, crawl * CRAWL_STRIDE))
-        signed = signed_run(one)[0]
-        for kind, datasets in lists.items():
-            datasets.extend(getattr(signed, kind))
-    index = Signed(**lists, minhash=signed.minhash)
-    found = near_texts(make_engine("local", 1), index, TEXT, 0.65, 10)
-    assert [(n.id, n.crawl, n.part, n.row, n.fate) for n in found.near] == [
-        ("gone", 2, 0, 0, "unknown"),
-        ("stays", 1, 0, 1, "unknown"),
-    ]
 
 
 def test_a_text_without_words_and_a_run_without_dedup_are_told_in_a_sentence(run: Folder, tmp_path: Path):

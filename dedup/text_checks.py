@@ -1,0 +1,89 @@
+"""Near pairs compared by their texts before anything is removed: the true Jaccard similarity in place of the estimate.
+
+Only the texts of pairs to check are read, by part, and joined to the pairs by a statement; both may spill to disk.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from corpusmill.columns import with_columns
+from corpusmill.dedup.dedup_files import CHOSEN, PAIRS, TEXTS, WANTED, WORK, statement
+from corpusmill.dedup.document_texts import part_texts
+from corpusmill.dedup.minhash_signatures import MinHash
+from corpusmill.dedup.part_files import write_parts
+from corpusmill.dedup.signing import minhash_of
+from corpusmill.engines import Dataset, Engine
+from corpusmill.engines.work_files import read_rows, write_rows
+from corpusmill.ledger import part_name
+from corpusmill.parquet_parts import read_part
+from corpusmill.recipe import Dedup
+from corpusmill.storage import Folder
+
+_PRIME = 1_000_003
+
+
+@dataclass(frozen=True)
+class TextTask:
+    """Fetch the texts that are wanted of one part."""
+
+    run: Folder
+    part: int
+    first: int
+
+
+@dataclass(frozen=True)
+class TrueJaccard:
+    """Rows of pair_texts.sql to PAIRS. Sent to workers."""
+
+    minhash: MinHash
+
+    def __call__(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        similarity = self.minhash.true_jaccard(*(batch.column(n) for n in ("left_text", "right_text")))
+        columns = [batch.column("root"), batch.column("address"), pa.array(similarity), batch.column("why")]
+        return pa.RecordBatch.from_arrays(columns, names=PAIRS.names)
+
+
+def check_texts(engine: Engine, run: Folder, verified: Dataset, settings: Dedup, first: int, name: str) -> Dataset:
+    """`verified`, PAIRS, of which those that settings.check chooses have the similarity of their texts.
+
+    Pairs with a document of an earlier crawl are left as they are: its text is not at hand.
+    """
+    check = settings.check
+    if check is None or not verified.names:
+        return verified
+    drawn = round(check.share * _PRIME)
+    sql = statement("to_check", first=first, threshold=settings.verify, below=check.below, prime=_PRIME, drawn=drawn)
+    chosen = engine.write(sql, {"verified": verified}, run, f"{WORK}/to-check", CHOSEN)
+    texts = _texts(engine, run, chosen, first)
+    minhash = minhash_of(settings)
+    named = {"chosen": chosen, "texts": texts}
+    checked = engine.write(statement("pair_texts"), named, run, f"{WORK}/checked", PAIRS, TrueJaccard(minhash))
+    both = {"verified": verified, "checked": checked}
+    return engine.write(statement("checked_pairs"), both, run, f"{WORK}/{name}", PAIRS)
+
+
+def _texts(engine: Engine, run: Folder, chosen: Dataset, first: int) -> Dataset:
+    """The texts of all documents of `chosen`, one file for each part that has some."""
+    rows = engine.write(statement("wanted_texts"), {"chosen": chosen}, run, f"{WORK}/wanted-texts", WANTED)
+    own = (with_columns(b, {"address": pa.array(b.column("address").to_numpy() - first)}) for b in read_rows(rows))
+    parts = write_parts(run, f"{WORK}/wanted", WANTED, own)
+    names: list[str] = []
+    tasks = [TextTask(run, part, first) for part in parts]
+    engine.run_tasks(fetch_texts, tasks, lambda answer: names.append(answer["name"]), native=True)
+    return Dataset(run, tuple(sorted(names)), TEXTS)
+
+
+def fetch_texts(task: TextTask) -> dict[str, Any]:
+    """Write the wanted texts of one part, under addresses of the corpus. Memory is one row group."""
+    wanted = read_part(task.run, f"{WORK}/wanted/{part_name(task.part)}.parquet", WANTED)
+    addresses = np.concatenate([batch.column("address").to_numpy() for batch in wanted])
+    name = f"{WORK}/texts/{part_name(task.part)}.parquet"
+    found = part_texts(task.run, addresses)
+    rows = (pa.RecordBatch.from_arrays([pa.array(a + task.first), t], schema=TEXTS) for a, t in found)
+    assert write_rows(task.run, name, TEXTS, rows) == len(addresses), f"part {task.part} has fewer rows than addresses"
+    return {"name": name}

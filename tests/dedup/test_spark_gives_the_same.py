@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from crawl_runs import write_crawls
-from spark_runs import PLAIN
+from spark_runs import PLAIN, cluster
 
 from corpusmill.clean.main_text import MainText
 from corpusmill.mill import open_mill
@@ -60,7 +60,7 @@ def chinese_laws(data: Path, folder: Path) -> list[dict[str, Any]]:
 
 
 CORPORA: dict[str, tuple[Texts, tuple[str, ...]]] = {
-    "sample": (sample, ("dedup.urls=true", "dedup.lines.unit=line", "dedup.spans.tokens=40")),
+    "sample": (sample, ("dedup.urls=true", "dedup.lines.unit=line", "dedup.spans.min_words=40")),
     "edited copies": (
         edited_copies,
         ("dedup.bands=5", "dedup.rows=4", "dedup.verify=0.5", "dedup.max_edges_in_memory=1", "dedup.check.share=0.5"),
@@ -70,30 +70,37 @@ CORPORA: dict[str, tuple[Texts, tuple[str, ...]]] = {
 }
 
 
+@pytest.fixture(scope="module")
+def master(java: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with cluster(tmp_path_factory.mktemp("cluster")) as url:
+        yield url
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("corpus", CORPORA)
 def test_spark_removes_what_the_local_engine_removes(
-    java: str, data_folder: Path, corpus: str, tmp_path_factory: pytest.TempPathFactory
+    master: str, data_folder: Path, corpus: str, tmp_path_factory: pytest.TempPathFactory
 ):
-    """Two executors in processes of their own, since threads of one are never tried twice nor lost."""
+    """Executors are processes on two hosts: threads of one are never lost, nor tasks on one host tried twice."""
     folder = tmp_path_factory.mktemp("corpus")
     texts, overrides = CORPORA[corpus]
     (folder / "made").mkdir()
     rows = texts(data_folder, folder / "made")
-    ids = []
-    for parts in PARTS:
-        local, spark = folder / f"local-{parts}", folder / f"spark-{parts}"
+    runs = {parts: (folder / f"local-{parts}", folder / f"spark-{parts}") for parts in PARTS}
+    for parts, (local, spark) in runs.items():
         cleaned(local, rows, parts, folder / f"texts-{parts}", overrides)
         shutil.copytree(local, spark, ignore=shutil.ignore_patterns("owner.json"))
         with open_mill(str(local), load_recipe("sample", [*PLAIN, *overrides]), workers=2) as mill:
             mill.run("dedup")
-        failed = by_spark(parts, spark, overrides)
-        assert failed > 0, "no task was lost: the kills came too late"
+    failed, repeated = by_spark(master, {parts: spark for parts, (_, spark) in runs.items()}, overrides)
+    for parts, (local, spark) in runs.items():
         assert output(spark) == output(local)
         assert len(output(local)) == len(KINDS) * parts
-        ids.append(gone(local))
+    ids = [gone(local) for local, _ in runs.values()]
     assert ids[0]
     assert ids[0] == ids[1] == ids[2], "another cut into parts removes other documents"
+    assert failed, "no task was lost: the kills came too late"
+    assert repeated, "no task seemed slow: none was tried twice"
 
 
 def cleaned(run: Path, rows: list[dict[str, Any]], parts: int, inputs: Path, overrides: tuple[str, ...]) -> None:
@@ -116,40 +123,41 @@ def gone(run: Path) -> list[tuple[Any, ...]]:
     return [tuple(row.values()) for row in pa.concat_tables(tables).to_pylist()]
 
 
-def by_spark(partitions: int, run: Path, overrides: tuple[str, ...]) -> int:
-    """Deduplicate by two executors while workers are killed; how many tasks failed."""
-    command = [sys.executable, str(HERE / "spark_runs.py"), "local-cluster[2,1,1024]", str(partitions), str(run), "--"]
+def by_spark(master: str, runs: dict[int, Path], overrides: tuple[str, ...]) -> tuple[int, int]:
+    """Deduplicate, each run with so many partitions, while workers are killed; how many tasks failed, and how many
+    were stopped since another attempt was faster."""
+    named = [f"{partitions}:{run}" for partitions, run in runs.items()]
     env = os.environ | {"PYSPARK_PYTHON": sys.executable, "SPARK_LOCAL_IP": "127.0.0.1"}
+    command = [sys.executable, str(HERE / "spark_runs.py"), master, *named, "--", *overrides]
     with subprocess.Popen(
-        [*command, *overrides], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=run.parent
+        command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=HERE
     ) as process:
         assert process.stdout is not None
-        assert process.stderr is not None
         errors: list[str] = []
         reader = threading.Thread(target=lambda: errors.extend(process.stderr or ()), daemon=True)
         reader.start()
-        started = process.stdout.readline()
-        assert started == "started\n", "".join(errors)[-3000:]
-        with workers_killed(process.pid, 4):
-            lines = process.stdout.read().splitlines()
+        assert process.stdout.readline() == "started\n", "".join(errors)[-3000:]
+        with workers_killed(6):
+            last = process.stdout.read()
         reader.join(10)
     assert process.returncode == 0, "".join(errors)[-3000:]
-    return int(lines[-1].split()[1])
+    failed, repeated = last.split()
+    return int(failed), int(repeated)
 
 
 @contextmanager
-def workers_killed(driver: int, times: int) -> Iterator[None]:
-    """Kill so many Python workers below a driver, each while it computes."""
+def workers_killed(times: int) -> Iterator[None]:
+    """Kill so many Python workers of the cluster, each while it computes, some seconds apart."""
     over = threading.Event()
 
     def kill() -> None:
         left = times
-        while left and not over.wait(0.05):
-            for worker in busy_workers(driver):
+        while left and not over.wait(0.02):
+            for worker in busy_workers():
                 with suppress(psutil.Error):
                     worker.send_signal(signal.SIGKILL)
                     left -= 1
-                    over.wait(2.0)
+                    over.wait(3.0)
                     break
 
     killer = threading.Thread(target=kill, daemon=True)
@@ -159,12 +167,11 @@ def workers_killed(driver: int, times: int) -> Iterator[None]:
     killer.join()
 
 
-def busy_workers(driver: int) -> Iterator[psutil.Process]:
-    """Python processes that a daemon of pyspark forked, and that are at work."""
-    with suppress(psutil.Error):
-        for process in psutil.Process(driver).children(recursive=True):
-            with suppress(psutil.Error):
-                parent = process.parent()
-                forked = parent is not None and "pyspark.daemon" in " ".join(parent.cmdline())
-                if forked and "pyspark.daemon" in " ".join(process.cmdline()) and process.status() == "running":
-                    yield process
+def busy_workers() -> Iterator[psutil.Process]:
+    """Python processes below this one that a daemon of pyspark forked, and that are at work."""
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):
+            parent = process.parent()
+            names = [" ".join(p.cmdline()) for p in (process, parent) if p is not None]
+            if all("pyspark.daemon" in name for name in names) and process.status() == "running":
+                yield process

@@ -9,7 +9,21 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import charset, clean, cuts, dedup, extract, recall, rules, screen, semantic, signatures, soak, urls
+from benchmarks import (
+    charset,
+    clean,
+    cuts,
+    dedup,
+    extract,
+    recall,
+    rules,
+    screen,
+    semantic,
+    shuffle,
+    signatures,
+    soak,
+    urls,
+)
 from benchmarks.harness import ROOT
 
 Case = Callable[[Path, int, int], dict[str, Any]]
@@ -30,6 +44,7 @@ OTHERS: dict[str, Any] = {
     "recall": recall,
     "screen": screen,
     "semantic": semantic,
+    "shuffle": shuffle,
     "soak": soak,
 }
 """Modules with a `main` and options of their own."""

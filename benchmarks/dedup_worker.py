@@ -28,11 +28,11 @@ def main() -> None:
         print(json.dumps(deduplicate(json.loads(line)["run"], recipe, start["workers"])), file=answers, flush=True)
 
 
-def deduplicate(run: str, recipe: Recipe, workers: int) -> dict[str, Any]:
+def deduplicate(run: str, recipe: Recipe, workers: int, engine: str = "local") -> dict[str, Any]:
     """Run the stage over a prepared run folder; what an earlier round left is forgotten first, not by the clock."""
     StageLedger(Folder(run), "dedup").clear()
     began, wall = time.perf_counter(), time.time()
-    with open_mill(run, recipe, workers=workers) as mill:
+    with open_mill(run, recipe, workers=workers, engine=engine) as mill:
         counts = mill.run("dedup")
     return {"seconds": time.perf_counter() - began, "steps": finished(Path(run), wall), "counts": counts}
 

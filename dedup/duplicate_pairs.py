@@ -105,7 +105,8 @@ class Work:
                 break
             verified = self.verified(buckets, NEAR, f"near-{number}")
             name = f"near-{number}-checked"
-            rounds.append(check_texts(self.engine, self.run, verified, settings, self.corpus.first, name))
+            corpus = self.corpus
+            rounds.append(check_texts(self.engine, self.run, verified, corpus.facts, settings, corpus.first, name))
             datasets: Datasets = {"buckets": buckets, "verified": [rounds[-1], *self.corpus.verified]}
             buckets = self.engine.write(sql, datasets, self.run, f"{WORK}/buckets-{number + 1}", BUCKETS)
         return rounds

@@ -5,6 +5,7 @@ Only the texts of pairs to check are read, by part, and joined to the pairs by a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,7 +49,9 @@ class TrueJaccard:
         return pa.RecordBatch.from_arrays(columns, names=PAIRS.names)
 
 
-def check_texts(engine: Engine, run: Folder, verified: Dataset, settings: Dedup, first: int, name: str) -> Dataset:
+def check_texts(
+    engine: Engine, run: Folder, verified: Dataset, facts: Sequence[Dataset], settings: Dedup, first: int, name: str
+) -> Dataset:
     """`verified`, PAIRS, of which those that settings.check chooses have the similarity of their texts.
 
     Pairs with a document of an earlier crawl are left as they are: its text is not at hand.
@@ -56,9 +59,9 @@ def check_texts(engine: Engine, run: Folder, verified: Dataset, settings: Dedup,
     check = settings.check
     if check is None or not verified.names:
         return verified
-    drawn = round(check.share * _PRIME)
-    sql = statement("to_check", first=first, threshold=settings.verify, below=check.below, prime=_PRIME, drawn=drawn)
-    chosen = engine.write(sql, {"verified": verified}, run, f"{WORK}/to-check", CHOSEN)
+    bounds = {"threshold": settings.verify, "below": check.below, "prime": _PRIME, "drawn": round(check.share * _PRIME)}
+    sql = statement("to_check", first=first, **bounds)
+    chosen = engine.write(sql, {"verified": verified, "facts": facts}, run, f"{WORK}/to-check", CHOSEN)
     texts = _texts(engine, run, chosen, first)
     minhash = minhash_of(settings)
     named = {"chosen": chosen, "texts": texts}

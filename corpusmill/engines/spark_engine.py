@@ -49,6 +49,7 @@ class SparkEngine:
     ) -> None:
         if not arguments:
             return
+        self.spark.sparkContext.setJobDescription(getattr(task, "__name__", "tasks"))
         # one task per partition: a lost executor costs parts, not the job
         results = self.spark.sparkContext.parallelize(list(arguments), len(arguments)).map(_Answer(task)).collect()
         failures = [value for ok, value in results if not ok]
@@ -60,6 +61,7 @@ class SparkEngine:
             raise getattr(errors, kind, CorpusmillError)(message)
 
     def query(self, sql: str, datasets: Datasets) -> pa.Table:
+        self.spark.sparkContext.setJobDescription("query")
         return self._answer(sql, datasets).toArrow()
 
     def write(
@@ -72,6 +74,7 @@ class SparkEngine:
         apply: Apply | None = None,
     ) -> Dataset:
         folder.remove(prefix)
+        self.spark.sparkContext.setJobDescription(prefix)  # what Spark's own pages call it
         writer = _Writer(folder, prefix, schema, apply)
         written = self._answer(sql, datasets).mapInArrow(writer, "name string").collect()
         return Dataset(folder, tuple(sorted(row.name for row in written)), schema)

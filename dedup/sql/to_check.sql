@@ -1,6 +1,9 @@
--- Near pairs of this run whose texts are compared: all below a similarity, and of the others a share that a hash of the
--- pair draws (of remainders, so that no product leaves 64 bits).
-SELECT root, address, why
-FROM verified
-WHERE root >= {first} AND similarity >= {threshold}
-  AND (similarity < {below} OR ((root % {prime}) * 7919 + (address % {prime}) * 104729) % {prime} < {drawn})
+-- Near pairs of this run whose texts are compared: all below a similarity, and of the others a share that a hash of both
+-- texts draws, whatever their addresses (of remainders, so that no product leaves 64 bits).
+SELECT v.root AS root, v.address AS address, v.why AS why
+FROM verified v
+JOIN facts l ON v.root = l.address
+JOIN facts r ON v.address = r.address
+WHERE v.root >= {first} AND v.similarity >= {threshold}
+  AND (v.similarity < {below}
+       OR (ABS(l.digest_a % {prime}) + ABS(r.digest_a % {prime})) * 7919 % {prime} < {drawn})

@@ -1,8 +1,9 @@
 """What deduplication on Spark moves between machines, and the core time it takes, by statement: bytes a document.
 
 The documents of `benchmarks dedup`, by Spark in local mode: its shuffle files are those of a cluster, and so are their
-bytes (compressed as by default, lz4). Core time is that of tasks, Python workers included; with few documents it is
-mostly Spark's own, so the difference between two sizes tells what a document costs.
+bytes (compressed as by default, lz4). What a small corpus is spared, and a large one is not, is turned off: tables sent
+whole to every worker, and datasets of one partition. Core time is that of tasks, Python workers included; with few
+documents it is mostly Spark's own, so the difference between two sizes tells what a document costs.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from benchmarks.dedup_worker import deduplicate
 from benchmarks.harness import ROOT, commit, machine
 from benchmarks.planted_corpus import write_corpus
 from benchmarks.sentence_pool import Pool, real_pool
+from corpusmill.engines import spark_engine
 from corpusmill.recipe import parse_recipe
 
 _WARM = 400
@@ -47,7 +49,9 @@ def measure(pool: Pool, sizes: Sequence[int], workers: int, partitions: int, fol
     from pyspark.sql import SparkSession
 
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    spark_engine._FILES_PER_PARTITION = 1  # or a small dataset is one partition, which is joined where it is
     builder = SparkSession.builder.master(f"local[{workers}]").config("spark.ui.showConsoleProgress", "false")
+    builder = builder.config("spark.sql.autoBroadcastJoinThreshold", -1).config("spark.sql.adaptive.enabled", "false")
     spark = builder.config("spark.sql.shuffle.partitions", partitions).getOrCreate()
     deduplicate(write_corpus(folder / "warm", pool, _WARM).run, parse_recipe({}), workers, "spark")
     results = []

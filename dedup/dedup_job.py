@@ -120,7 +120,7 @@ def _remove(
     if settings.semantic:
         progress.say(f"{STAGE}: semantic duplicates")
         rows = with_more(engine, run, rows, _semantic(context, parts, rows, corpus.first))
-    outputs, counts = write_removed(run, rows, parts, corpus.first, place.names() if place else {})
+    outputs, counts = write_removed(engine, run, rows, parts, corpus.first, place.names() if place else {})
     outputs += write_cluster_sizes(engine, run, labels, stays, parts, corpus.first)
     if settings.lines or settings.spans:
         progress.say(f"{STAGE}: spans to cut")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import numpy as np
@@ -18,7 +20,10 @@ def document_texts(run: Folder, addresses: np.ndarray) -> pa.Array:
     """The text of each address, large_string, in the order given; an address may come twice."""
     wanted, places = np.unique(addresses, return_inverse=True)
     bounds = [0, *(np.flatnonzero(np.diff(wanted // ADDRESS_STRIDE)) + 1).tolist(), len(wanted)]
-    chunks = [texts for a, b in pairwise(bounds) if a < b for _, texts in part_texts(run, wanted[a:b])]
+    pieces = [wanted[a:b] for a, b in pairwise(bounds) if a < b]
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:  # decompression, outside Python's lock
+        found_in = pool.map(lambda some: [texts for _, texts in part_texts(run, some)], pieces)
+        chunks = [texts for part in found_in for texts in part]
     found = pa.concat_arrays(chunks or [pa.array([], pa.large_string())])
     assert len(found) == len(wanted), f"{len(wanted) - len(found)} addresses are beyond the end of their part"
     return found.take(pa.array(places))

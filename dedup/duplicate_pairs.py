@@ -64,7 +64,7 @@ def find_pairs(engine: Engine, run: Folder, corpus: Corpus, settings: Dedup) -> 
     exact = engine.write(statement("exact_pairs"), {"edges": copies}, run, f"{WORK}/exact-pairs", PAIRS)
     verified = [exact]
     if settings.urls:
-        verified.append(work.verified(work.edges("same_url"), URL, "url-pairs"))
+        verified.append(work.verified(work.edges("same_url"), corpus.signatures, URL, "url-pairs"))
     near = work.near(copies, settings) if settings.near else []
     sql = statement("pairs", threshold=settings.verify)
     alike = engine.write(sql, {"verified": near}, run, f"{WORK}/near", PAIRS) if near else Dataset(run, (), PAIRS)
@@ -85,10 +85,10 @@ class Work:
         sql = statement(name, first=self.corpus.first)
         return self.engine.write(sql, {"facts": self.corpus.facts}, self.run, f"{WORK}/{name}", EDGES)
 
-    def verified(self, edges: Dataset, why: str, name: str) -> Dataset:
+    def verified(self, edges: Dataset, signatures: Sequence[Dataset], why: str, name: str) -> Dataset:
         """Pairs with their similarity. `edges` has a root and an address; those before this run are left out."""
         sql = statement("candidates", first=self.corpus.first)
-        datasets: Datasets = {"edges": edges, "signatures": self.corpus.signatures}
+        datasets: Datasets = {"edges": edges, "signatures": signatures}
         return self.engine.write(sql, datasets, self.run, f"{WORK}/{name}", PAIRS, Similarity(why))
 
     def near(self, copies: Dataset, settings: Dedup) -> list[Dataset]:
@@ -98,12 +98,15 @@ class Work:
         known = [copies, *self.corpus.copies]
         start: Datasets = {"bands": self.corpus.bands, "copies": known}
         buckets = self.engine.write(statement("buckets"), start, self.run, f"{WORK}/buckets-0", BUCKETS)
+        sql = statement("wanted_signatures")
+        named: Datasets = {"signatures": self.corpus.signatures, "buckets": buckets}
+        wanted = self.engine.write(sql, named, self.run, f"{WORK}/signatures", SIGNATURES)
         rounds: list[Dataset] = []
         sql = statement("next_buckets", threshold=settings.verify)
         for number in range(settings.leaders):
             if not buckets.names:
                 break
-            verified = self.verified(buckets, NEAR, f"near-{number}")
+            verified = self.verified(buckets, [wanted], NEAR, f"near-{number}")
             name = f"near-{number}-checked"
             corpus = self.corpus
             rounds.append(check_texts(self.engine, self.run, verified, corpus.facts, settings, corpus.first, name))

@@ -6,16 +6,18 @@ bands. In both the last word has the exact Jaccard similarity of two texts' shin
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import astuple, dataclass
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import xxhash
+import pyarrow.parquet as pq
 
 from corpusmill.dedup.agreements import agreeing, signature_matrix
 from corpusmill.dedup.dedup_files import FACTS, SIGNATURES
@@ -26,7 +28,7 @@ from corpusmill.dedup.signing import minhash_of
 from corpusmill.ledger import part_name
 from corpusmill.parquet_parts import read_part
 from corpusmill.recipe import Dedup
-from corpusmill.schemas import CRAWL_STRIDE, REMOVED
+from corpusmill.schemas import ADDRESS_STRIDE, CRAWL_STRIDE, REMOVED
 from corpusmill.storage import Folder
 
 QUALITY = "dedup/quality.json"
@@ -46,6 +48,7 @@ THRESHOLDS = (0.65, 0.75, 0.8, 0.85, 0.9)
 LEAST_TARGET, DEFAULT_TARGET = 0.5, 0.65
 """Where verification is off or laxer than the first, duplicates are looked for from the second on: below, most pairs of
 pages have something in common."""
+_FACTS = ("address", "text_bytes", "digest_a", "digest_b")
 _BLOCK_ROWS = 1024
 _CHUNK_BYTES = 256_000_000
 
@@ -79,8 +82,8 @@ def estimate_quality(run: Folder, parts: Sequence[int], settings: Dedup, seed: i
     these very pairs (it knows nothing of verification, nor of clusters joined through a third). `bins`: the same by
     similarity.
 
-    Reads `removed`, facts and signatures in row groups, then the texts of the samples: some 3 µs for each document and
-    at most a few thousand texts. Memory is one row group and these texts.
+    Reads `removed`, facts and signatures in row groups (beyond MAX_COMPARED documents: of parts chosen by the seed),
+    then the row groups of the samples' texts. Memory is one row group a thread, and these texts.
 
     What it cannot see: pairs whose signatures agree in fewer places than `agreement` says (two standard errors below
     the threshold, so about 2% of the pairs at the threshold itself, fewer above); texts beyond MAX_TEXT_BYTES; matches
@@ -89,20 +92,32 @@ def estimate_quality(run: Folder, parts: Sequence[int], settings: Dedup, seed: i
     """
     minhash = minhash_of(settings)
     target = settings.verify if settings.verify >= LEAST_TARGET else DEFAULT_TARGET
+    error = float(np.sqrt(target * (1 - target) / minhash.num_hashes))
+    agreement = target - max(0.05, 2 * error)
     compared, documents = _compared(run, parts, seed)
-    gone, removed = _removed_sample(run, parts, seed)
+    gone, removed = _removed_sample(run, compared, seed)
+    number = min(MAX_SAMPLED_DOCUMENTS, max(SAMPLED_DOCUMENTS, COMPARISONS // max(documents, 1)))
+    drawn = _document_sample(run, compared, number, seed)
+    pairs = _alike(run, compared, drawn, int(np.ceil(agreement * minhash.num_hashes - 1e-9)), seed)
+    both = Pairs(*(np.concatenate(columns) for columns in zip(astuple(gone), astuple(pairs), strict=True)))
+    similarity = _true_similarity(run, minhash, both)
+    of_gone, of_pairs = similarity[: len(gone.left)], similarity[len(gone.left) :]
+    sampled = {
+        "compared_documents": documents,
+        "sampled_documents": len(drawn.address),
+        "agreement": round(agreement, 6),
+    }
     return {
         "seed": seed,
         "target": target,
         "bands": settings.bands,
         "rows": settings.rows,
-        "precision": _precision(run, minhash, gone, target) | removed,
-        "recall": _recall(run, compared, documents, parts, minhash, target, seed),
+        "precision": _precision(of_gone, target) | removed,
+        "recall": sampled | _recall(pairs, of_pairs, _in_one_cluster(run, pairs), minhash, target),
     }
 
 
-def _precision(run: Folder, minhash: MinHash, gone: Pairs, target: float) -> dict[str, Any]:
-    similarity = _true_similarity(run, minhash, gone)
+def _precision(similarity: np.ndarray, target: float) -> dict[str, Any]:
     bounds = (target, round(target - 0.1, 6))
     return {
         "sampled": len(similarity),
@@ -113,21 +128,8 @@ def _precision(run: Folder, minhash: MinHash, gone: Pairs, target: float) -> dic
 
 
 def _recall(
-    run: Folder,
-    compared: Sequence[int],
-    documents: int,
-    parts: Sequence[int],
-    minhash: MinHash,
-    target: float,
-    seed: int,
+    pairs: Pairs, similarity: np.ndarray, together: np.ndarray, minhash: MinHash, target: float
 ) -> dict[str, Any]:
-    number = min(MAX_SAMPLED_DOCUMENTS, max(SAMPLED_DOCUMENTS, COMPARISONS // max(documents, 1)))
-    drawn = _document_sample(run, compared, number, seed)
-    error = float(np.sqrt(target * (1 - target) / minhash.num_hashes))
-    least = target - max(0.05, 2 * error)
-    pairs = _alike(run, compared, drawn, int(np.ceil(least * minhash.num_hashes - 1e-9)), seed)
-    similarity = _true_similarity(run, minhash, pairs)
-    together = _in_one_cluster(run, parts, pairs)
     predicted = np.array([collision_probability(s, minhash.bands, minhash.rows) for s in similarity])
 
     def told(chosen: np.ndarray) -> dict[str, Any]:
@@ -138,9 +140,6 @@ def _recall(
     edges = [*np.round(np.arange(target, 0.999, 0.05), 6).tolist(), 1.0]
     bins = [(a, b, (similarity >= a) & ((similarity < b) | (b == 1.0))) for a, b in pairwise(edges)]
     return {
-        "compared_documents": documents,
-        "sampled_documents": len(drawn.address),
-        "agreement": round(least, 6),
         "candidates": len(pairs.left),
         "thresholds": [{"at_least": t, **told(similarity >= t)} for t in _thresholds(target)],
         "bins": [{"from": a, "to": b, **told(chosen)} for a, b, chosen in bins],
@@ -152,14 +151,14 @@ def _thresholds(target: float) -> list[float]:
 
 
 def _compared(run: Folder, parts: Sequence[int], seed: int) -> tuple[list[int], int]:
-    """(parts whose documents are compared, how many documents these are)."""
+    """(parts whose documents are looked at, how many documents these are)."""
+    numbers = np.array(sorted(parts), np.int64)
     chosen, documents = [], 0
-    for part in sorted(parts, key=lambda p: xxhash.xxh3_64_intdigest(part_name(p), seed)):
+    for part in numbers[np.argsort(_mixed(numbers, seed))].tolist():
         if documents < MAX_COMPARED:
             chosen.append(part)
-            documents += sum(
-                b.num_rows for b in read_part(run, f"dedup/facts/{part_name(part)}.parquet", FACTS, ("address",))
-            )
+            with run.open(f"dedup/facts/{part_name(part)}.parquet") as f:
+                documents += pq.ParquetFile(f).metadata.num_rows
     return sorted(chosen), documents
 
 
@@ -168,7 +167,7 @@ def _removed_sample(run: Folder, parts: Iterable[int], seed: int) -> tuple[Pairs
     counts: Counter[str] = Counter(near_duplicates=0, too_long=0, matched_in_earlier_crawls=0)
     least = _Least(SAMPLED_REMOVED, 3)
     for part in parts:
-        columns = ("address", "id", "why", "matched", "text_bytes")
+        columns = ("address", "why", "matched", "text_bytes")
         for batch in read_part(run, f"removed/{part_name(part)}.parquet", REMOVED, columns):
             near = batch.filter(pc.equal(batch.column("why"), "near_duplicate"))
             rows = np.stack([near.column(n).to_numpy() for n in ("address", "matched", "text_bytes")], axis=1)
@@ -176,7 +175,7 @@ def _removed_sample(run: Folder, parts: Iterable[int], seed: int) -> tuple[Pairs
             counts.update(
                 near_duplicates=len(rows), too_long=int(long.sum()), matched_in_earlier_crawls=int(earlier.sum())
             )
-            least.add(_hashes(near.column("id"), seed), rows, ~earlier & ~long)
+            least.add(_mixed(rows[:, 0], seed), rows, ~earlier & ~long)
     rows = least.rows[np.argsort(least.rows[:, 0])]
     return Pairs(rows[:, 0], rows[:, 1], 2 * rows[:, 2]), dict(counts)
 
@@ -184,11 +183,10 @@ def _removed_sample(run: Folder, parts: Iterable[int], seed: int) -> tuple[Pairs
 def _document_sample(run: Folder, parts: Sequence[int], number: int, seed: int) -> Drawn:
     least = _Least(number, 4)
     for part in parts:
-        columns = ("address", "id", "text_bytes", "digest_a", "digest_b")
-        for batch in read_part(run, f"dedup/facts/{part_name(part)}.parquet", FACTS, columns):
+        for batch in read_part(run, f"dedup/facts/{part_name(part)}.parquet", FACTS, _FACTS):
             rows = _fact_rows(batch)
             worded = batch.column("digest_a").is_valid().to_numpy(zero_copy_only=False)
-            least.add(_hashes(batch.column("id"), seed), rows, worded & (rows[:, 1] <= MAX_TEXT_BYTES))
+            least.add(_mixed(rows[:, 0], seed), rows, worded & (rows[:, 1] <= MAX_TEXT_BYTES))
     rows = least.rows[np.argsort(least.rows[:, 0])]
     found = [np.zeros((0, 1), np.uint32)]
     for part in parts:
@@ -207,8 +205,20 @@ def _fact_rows(batch: pa.RecordBatch) -> np.ndarray:
 
 def _alike(run: Folder, parts: Sequence[int], drawn: Drawn, least: int, seed: int) -> Pairs:
     """Each sampled document with documents whose signature agrees in `least` places, PARTNERS of them by their hash."""
-    rows = np.zeros((0, 4), np.int64)  # sampled document, hash, address, bytes
-    for facts, signatures in _blocks(run, parts) if len(drawn.address) else ():
+    with ThreadPoolExecutor(_threads()) as pool:  # kernels and decompression, outside Python's lock
+        found = pool.map(lambda part: _partners(run, part, drawn, least, seed), parts if len(drawn.address) else ())
+        rows = _first_partners(np.concatenate([np.zeros((0, 4), np.int64), *found]))
+    counts = np.bincount(rows[:, 0], minlength=len(drawn.address))
+    order = np.argsort(_mixed(drawn.address, seed))
+    counts[order[np.cumsum(counts[order]) > MAX_PAIRS]] = 0
+    rows = rows[counts[rows[:, 0]] > 0]
+    return Pairs(drawn.address[rows[:, 0]], rows[:, 2], drawn.text_bytes[rows[:, 0]] + rows[:, 3])
+
+
+def _partners(run: Folder, part: int, drawn: Drawn, least: int, seed: int) -> np.ndarray:
+    """Of one part: (sampled document, hash, address, bytes) of each partner, int64 [n, 4]."""
+    rows = np.zeros((0, 4), np.int64)
+    for facts, signatures in _blocks(run, part):
         i, j = agreeing(signatures, drawn.signatures, least)
         copies = (facts[i, 2:] == drawn.digests[j]).all(axis=1)  # the document itself among them
         known = np.isin(facts[i, 0], drawn.address) & (facts[i, 0] < drawn.address[j])  # as a pair of the other
@@ -216,11 +226,7 @@ def _alike(run: Folder, parts: Sequence[int], drawn: Drawn, least: int, seed: in
         i, j = i[chosen], j[chosen]
         hashes = _mixed(facts[i, 0], seed).view(np.int64)
         rows = _first_partners(np.concatenate([rows, np.stack([j, hashes, facts[i, 0], facts[i, 1]], axis=1)]))
-    counts = np.bincount(rows[:, 0], minlength=len(drawn.address))
-    order = np.argsort(_mixed(drawn.address, seed))
-    counts[order[np.cumsum(counts[order]) > MAX_PAIRS]] = 0
-    rows = rows[counts[rows[:, 0]] > 0]
-    return Pairs(drawn.address[rows[:, 0]], rows[:, 2], drawn.text_bytes[rows[:, 0]] + rows[:, 3])
+    return rows
 
 
 def _first_partners(rows: np.ndarray) -> np.ndarray:
@@ -230,34 +236,28 @@ def _first_partners(rows: np.ndarray) -> np.ndarray:
     return np.asarray(rows[np.arange(len(rows)) - first < PARTNERS])
 
 
-def _blocks(run: Folder, parts: Sequence[int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Facts and signatures of the same documents, _BLOCK_ROWS at a time."""
-    for part in parts:
-        columns = ("address", "text_bytes", "digest_a", "digest_b")
-        facts = read_part(run, f"dedup/facts/{part_name(part)}.parquet", FACTS, columns)
-        signed = read_part(run, f"dedup/signatures/{part_name(part)}.parquet", SIGNATURES)
-        for told, block in zip(facts, signed, strict=True):
-            assert told.column("address").equals(block.column("address")), f"part {part}: signatures are of others"
-            rows, matrix = _fact_rows(told), signature_matrix(block.column("signature"))
-            for start in range(0, len(rows), _BLOCK_ROWS):
-                yield rows[start : start + _BLOCK_ROWS], matrix[start : start + _BLOCK_ROWS]
+def _blocks(run: Folder, part: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Facts and signatures of the same documents of a part, _BLOCK_ROWS at a time."""
+    facts = read_part(run, f"dedup/facts/{part_name(part)}.parquet", FACTS, _FACTS)
+    signed = read_part(run, f"dedup/signatures/{part_name(part)}.parquet", SIGNATURES)
+    for told, block in zip(facts, signed, strict=True):
+        assert told.column("address").equals(block.column("address")), f"part {part}: signatures are of others"
+        rows, matrix = _fact_rows(told), signature_matrix(block.column("signature"))
+        for start in range(0, len(rows), _BLOCK_ROWS):
+            yield rows[start : start + _BLOCK_ROWS], matrix[start : start + _BLOCK_ROWS]
 
 
-def _in_one_cluster(run: Folder, parts: Iterable[int], pairs: Pairs) -> np.ndarray:
-    """Whether both documents of each pair are in one cluster, bool [pairs]."""
+def _in_one_cluster(run: Folder, pairs: Pairs) -> np.ndarray:
+    """Whether the same document stays for both of each pair, bool [pairs]."""
     wanted = np.unique(np.concatenate([pairs.left, pairs.right]))
-    cluster = np.full(len(wanted), -1, np.int64)
-    for part in parts:
-        for batch in read_part(
-            run, f"removed/{part_name(part)}.parquet", REMOVED, ("address", "cluster", "representative")
-        ):
-            label = batch.column("cluster").to_numpy()
-            for name in ("address", "representative"):
-                address = batch.column(name).to_numpy()
-                here = np.isin(address, wanted)
-                cluster[np.searchsorted(wanted, address[here])] = label[here]
-    left, right = (cluster[np.searchsorted(wanted, side)] for side in (pairs.left, pairs.right))
-    return np.asarray((left == right) & (left >= 0))
+    stays = wanted.copy()
+    for part in np.unique(wanted // ADDRESS_STRIDE).tolist():
+        for batch in read_part(run, f"removed/{part_name(part)}.parquet", REMOVED, ("address", "representative")):
+            address = batch.column("address").to_numpy()
+            here = np.isin(address, wanted)
+            stays[np.searchsorted(wanted, address[here])] = batch.column("representative").to_numpy()[here]
+    left, right = (stays[np.searchsorted(wanted, side)] for side in (pairs.left, pairs.right))
+    return np.asarray(left == right)
 
 
 def _true_similarity(run: Folder, minhash: MinHash, pairs: Pairs) -> np.ndarray:
@@ -285,14 +285,12 @@ class _Least:
         self.hashes, self.rows = hashes[order], rows[order]
 
 
-def _hashes(ids: pa.Array, seed: int) -> np.ndarray:
-    """xxh3 of each id, uint64 [n]: an id does not move with the order of inputs, an address does."""
-    names = ids.to_pylist()
-    return np.fromiter((xxhash.xxh3_64_intdigest(n or "", seed) for n in names), np.uint64, len(names))
+def _threads() -> int:
+    return len(os.sched_getaffinity(0))
 
 
 def _mixed(values: np.ndarray, seed: int) -> np.ndarray:
-    """SplitMix64's finaliser over each number, uint64 [n]."""
+    """SplitMix64's finaliser over each number, uint64 [n]: an order that no person chose and every run repeats."""
     with np.errstate(over="ignore"):
         x = values.astype(np.uint64) + np.uint64(seed & 0xFFFFFFFFFFFFFFFF) * np.uint64(0x9E3779B97F4A7C15)
         x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,9 +13,9 @@ import pyarrow.compute as pc
 from corpusmill.columns import with_columns
 from corpusmill.dedup.dedup_files import STAYS, WORK, statement
 from corpusmill.dedup.duplicate_pairs import Corpus
-from corpusmill.dedup.part_files import write_parts
+from corpusmill.dedup.part_files import Target, write_parts
 from corpusmill.engines import Dataset, Datasets, Engine
-from corpusmill.engines.work_files import read_rows, write_rows
+from corpusmill.engines.work_files import write_rows
 from corpusmill.schemas import CRAWL_STRIDE, REMOVED
 from corpusmill.storage import Folder, Output
 
@@ -49,46 +49,47 @@ def with_more(engine: Engine, run: Folder, rows: Dataset, more: pa.Table) -> Dat
 
 
 def write_removed(
-    run: Folder, rows: Dataset, parts: Sequence[int], first: int = 0, crawls: Mapping[int, str] | None = None
+    engine: Engine,
+    run: Folder,
+    rows: Dataset,
+    parts: Sequence[int],
+    first: int = 0,
+    crawls: Mapping[int, str] | None = None,
 ) -> tuple[list[Output], dict[str, Any]]:
     """One part of `removed` for each part of `documents`, and counts.
 
     Addresses of this run are its own; of earlier crawls they are the index's, and `crawls` names those by number.
-    Memory is one batch.
     """
-    removed, removed_bytes = Counter[str](), Counter[str]()
-    outputs = write_parts(
-        run,
-        "removed",
-        REMOVED,
-        _named(read_rows(rows), first, crawls or {}),
-        parts,
-        lambda batch: _count(batch, removed, removed_bytes),
-    )
-    return list(outputs.values()), {
-        "removed": dict(sorted(removed.items())),
-        "removed_bytes": dict(sorted(removed_bytes.items())),
-    }
+    target = Target("removed", REMOVED, Named(first, crawls or {}), removed_counts)
+    outputs, counts = write_parts(engine, run, target, rows, first, parts)
+    return outputs, {"removed": {}, "removed_bytes": {}} | counts
 
 
-def _named(batches: Iterator[pa.RecordBatch], first: int, crawls: Mapping[int, str]) -> Iterator[pa.RecordBatch]:
-    """Addresses of this run made its own, and the crawls of the others named."""
-    for batch in batches:
+@dataclass(frozen=True)
+class Named:
+    """Addresses of this run made its own, and the crawls of the others named. Sent to workers."""
+
+    first: int
+    crawls: Mapping[int, str]
+
+    def __call__(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         columns = {}
         for name in ("address", "cluster", "representative", "matched"):
             found = batch.column(name).to_numpy()
-            columns[name] = pa.array(np.where(found >= first, found - first, found))
+            columns[name] = pa.array(np.where(found >= self.first, found - self.first, found))
         for name, of in _CRAWLS.items():
             numbers = (columns[of].to_numpy() // CRAWL_STRIDE).tolist()
-            columns[name] = pa.array([crawls[n] if n else None for n in numbers], pa.string())
-        yield with_columns(batch, columns)
+            columns[name] = pa.array([self.crawls[n] if n else None for n in numbers], pa.string())
+        return with_columns(batch, columns)
 
 
-def _count(batch: pa.RecordBatch, removed: Counter[str], removed_bytes: Counter[str]) -> None:
+def removed_counts(batch: pa.RecordBatch) -> dict[str, dict[str, int]]:
     sums = pa.Table.from_batches([batch]).group_by("why").aggregate([("text_bytes", "sum"), ("text_bytes", "count")])
-    for why, size, count in zip(*(sums.column(i).to_pylist() for i in range(3)), strict=True):
-        removed[why] += count
-        removed_bytes[why] += size
+    whys, sizes, counts = (sums.column(n).to_pylist() for n in ("why", "text_bytes_sum", "text_bytes_count"))
+    return {
+        "removed": dict(zip(whys, counts, strict=True)),
+        "removed_bytes": dict(zip(whys, sizes, strict=True)),
+    }
 
 
 def count_clusters(engine: Engine, rows: Dataset) -> int:

@@ -12,16 +12,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from corpusmill.columns import with_columns
 from corpusmill.dedup.dedup_files import CHOSEN, PAIRS, TEXTS, WANTED, WORK, statement
 from corpusmill.dedup.document_texts import part_texts
 from corpusmill.dedup.minhash_signatures import MinHash
-from corpusmill.dedup.part_files import write_parts
+from corpusmill.dedup.part_files import PartRows, by_part
 from corpusmill.dedup.signing import minhash_of
 from corpusmill.engines import Dataset, Engine
-from corpusmill.engines.work_files import read_rows, write_rows
+from corpusmill.engines.work_files import write_rows
 from corpusmill.ledger import part_name
-from corpusmill.parquet_parts import read_part
 from corpusmill.recipe import Dedup
 from corpusmill.storage import Folder
 
@@ -33,8 +31,7 @@ class TextTask:
     """Fetch the texts that are wanted of one part."""
 
     run: Folder
-    part: int
-    first: int
+    wanted: PartRows
 
 
 @dataclass(frozen=True)
@@ -73,20 +70,22 @@ def check_texts(
 def _texts(engine: Engine, run: Folder, chosen: Dataset, first: int) -> Dataset:
     """The texts of all documents of `chosen`, one file for each part that has some."""
     rows = engine.write(statement("wanted_texts"), {"chosen": chosen}, run, f"{WORK}/wanted-texts", WANTED)
-    own = (with_columns(b, {"address": pa.array(b.column("address").to_numpy() - first)}) for b in read_rows(rows))
-    parts = write_parts(run, f"{WORK}/wanted", WANTED, own)
+    run.remove(f"{WORK}/texts")
     names: list[str] = []
-    tasks = [TextTask(run, part, first) for part in parts]
-    engine.run_tasks(fetch_texts, tasks, lambda answer: names.append(answer["name"]), native=True)
+    tasks = [TextTask(run, wanted) for wanted in by_part(rows, first)]
+    engine.run_tasks(fetch_texts, tasks, lambda answer: names.extend(answer["names"]), native=True)
     return Dataset(run, tuple(sorted(names)), TEXTS)
 
 
 def fetch_texts(task: TextTask) -> dict[str, Any]:
     """Write the wanted texts of one part, under addresses of the corpus. Memory is one row group."""
-    wanted = read_part(task.run, f"{WORK}/wanted/{part_name(task.part)}.parquet", WANTED)
-    addresses = np.concatenate([batch.column("address").to_numpy() for batch in wanted])
-    name = f"{WORK}/texts/{part_name(task.part)}.parquet"
-    found = part_texts(task.run, addresses)
-    rows = (pa.RecordBatch.from_arrays([pa.array(a + task.first), t], schema=TEXTS) for a, t in found)
-    assert write_rows(task.run, name, TEXTS, rows) == len(addresses), f"part {task.part} has fewer rows than addresses"
-    return {"name": name}
+    part, first = task.wanted.part, task.wanted.first
+    name = f"{WORK}/texts/{part_name(part)}.parquet"
+    addresses = [batch.column("address").to_numpy() - first for batch in task.wanted.batches()]
+    if not addresses:
+        return {"names": []}
+    wanted = np.concatenate(addresses)
+    found = ((a + first, texts) for a, texts in part_texts(task.run, wanted))
+    rows = (pa.RecordBatch.from_arrays([pa.array(a), texts], schema=TEXTS) for a, texts in found)
+    assert write_rows(task.run, name, TEXTS, rows) == len(wanted), f"part {part} has fewer rows than addresses"
+    return {"names": [name]}

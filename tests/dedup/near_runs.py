@@ -47,7 +47,7 @@ def text_run(folder: Path, parts: Sequence[Mapping[str, str]], settings: Dedup |
     found = find_pairs(engine, run, corpus, chosen)
     labels = cluster(engine, run, found.pairs, chosen.max_edges_in_memory)
     stays = survivors(engine, run, corpus, labels)
-    write_removed(run, removed_rows(engine, run, corpus, found.pairs, labels, stays), range(len(parts)))
+    write_removed(engine, run, removed_rows(engine, run, corpus, found.pairs, labels, stays), range(len(parts)))
     run.write_json("dedup/settings.json", {"format": 2, "settings": chosen.model_dump(mode="json")})
     run.write_json("dedup/manifest.json", {"format": 2, "parts": list(range(len(parts)))})
     return run

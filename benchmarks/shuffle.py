@@ -26,7 +26,7 @@ from benchmarks.harness import ROOT, commit, machine
 from benchmarks.planted_corpus import write_corpus
 from benchmarks.sentence_pool import Pool, real_pool
 from corpusmill.engines import spark_engine
-from corpusmill.recipe import parse_recipe
+from corpusmill.recipe import Recipe, parse_recipe
 
 _WARM = 400
 
@@ -39,12 +39,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"no {e.filename}: set CORPUSMILL_DATA or --data to the real data; nothing was measured", file=sys.stderr)
         return 2
     with tempfile.TemporaryDirectory(dir=chosen.folder, prefix="shuffle-benchmark-") as folder:
-        results = measure(pool, chosen.docs, chosen.workers, chosen.partitions, Path(folder))
+        recipe = parse_recipe({"dedup": {"max_edges_in_memory": chosen.edges_in_memory}})
+        results = measure(pool, chosen.docs, recipe, chosen.workers, chosen.partitions, Path(folder))
     show(results, chosen.partitions)
     return 0
 
 
-def measure(pool: Pool, sizes: Sequence[int], workers: int, partitions: int, folder: Path) -> list[dict[str, Any]]:
+def measure(
+    pool: Pool, sizes: Sequence[int], recipe: Recipe, workers: int, partitions: int, folder: Path
+) -> list[dict[str, Any]]:
     """One session, warmed; each size's facts."""
     from pyspark.sql import SparkSession
 
@@ -53,11 +56,11 @@ def measure(pool: Pool, sizes: Sequence[int], workers: int, partitions: int, fol
     builder = SparkSession.builder.master(f"local[{workers}]").config("spark.ui.showConsoleProgress", "false")
     builder = builder.config("spark.sql.autoBroadcastJoinThreshold", -1).config("spark.sql.adaptive.enabled", "false")
     spark = builder.config("spark.sql.shuffle.partitions", partitions).getOrCreate()
-    deduplicate(write_corpus(folder / "warm", pool, _WARM).run, parse_recipe({}), workers, "spark")
+    deduplicate(write_corpus(folder / "warm", pool, _WARM).run, recipe, workers, "spark")
     results = []
     for documents in sizes:
         corpus, before = write_corpus(folder / str(documents), pool, documents), _stages(spark)
-        answer = deduplicate(corpus.run, parse_recipe({}), workers, "spark")
+        answer = deduplicate(corpus.run, recipe, workers, "spark")
         statements: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
         for number, (name, shuffled, milliseconds) in _stages(spark).items():
             if number not in before:
@@ -126,6 +129,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--docs", type=int, nargs="+", default=[20_000, 100_000], help="default: 20000 100000")
     parser.add_argument("--workers", type=int, default=2, help="default: 2")
     parser.add_argument("--partitions", type=int, default=8, help="spark.sql.shuffle.partitions; default: 8")
+    parser.add_argument(
+        "--edges-in-memory", type=int, default=20_000_000, help="dedup.max_edges_in_memory; 1 takes the statements"
+    )
     parser.add_argument("--folder", type=Path, help="where to work; default: the system's temporary folder")
     parser.add_argument(
         "--data", type=Path, default=Path(os.environ.get("CORPUSMILL_DATA", ROOT.parent / "shared/data"))

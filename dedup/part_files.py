@@ -103,7 +103,7 @@ class PartTask:
 def write_parts(
     engine: Engine, run: Folder, target: Target, rows: Dataset, first: int, parts: Sequence[int]
 ) -> tuple[list[Output], dict[str, Any]]:
-    """Write a file for each of `parts`, empty ones too (a missing file is damage): these by part, and what was counted."""
+    """Write a file for each of `parts`, empty ones too (a missing file is damage): these by part, and the counts."""
     tasks = [PartTask(run, target, some) for some in by_part(rows, first, sorted(parts))]
     answers: dict[int, dict[str, Any]] = {}
     engine.run_tasks(write_part, tasks, lambda answer: answers.update({answer["part"]: answer}), native=True)

@@ -14,6 +14,7 @@ from benchmarks import (
     clean,
     cuts,
     dedup,
+    encode,
     extract,
     recall,
     rules,
@@ -40,6 +41,7 @@ CASES: dict[str, tuple[str, Case]] = {
 OTHERS: dict[str, Any] = {
     "clean": clean,
     "dedup": dedup,
+    "encode": encode,
     "extract": extract,
     "recall": recall,
     "screen": screen,

@@ -280,7 +280,10 @@ def _presets() -> Mapping[str, Mapping[str, Any]]:
 class Tokenize(Section):
     vocab_size: Annotated[int, Field(ge=260, le=1 << 20)] = 32_000
     tokenizer: str | None = None
-    """A folder or tokenizer.json to use instead of training one."""
+    """To use instead of training one: a folder with tokenizer.json or GPT-2's files, or a file of tiktoken ranks."""
+    family: Literal["gpt2", "cl100k", "o200k", "llama3", "qwen2", "deepseek"] | None = None
+    """How texts are cut before merging, of a tokenizer that is trained (gpt2 if not said) or given as ranks; llama.cpp
+    and vLLM know these."""
     sample_bytes: PositiveInt = 200_000_000
     """Text that the tokenizer is trained on, spread evenly over the corpus."""
     tokens_per_shard: PositiveInt = 64_000_000

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from corpusmill.errors import InputError
 from corpusmill.storage import Folder, Output, canonical_json
+from corpusmill.tokenize.tokenizer_files import END_OF_TEXT, read_tokenizer, with_family
 
-END_OF_TEXT = "<|endoftext|>"
 FOLDER = "tokenizer"
 
 
@@ -35,14 +35,12 @@ class TokenizerIdentity:
         }
 
 
-def train(texts: Iterable[str], vocab_size: int) -> Tokenizer:
-    """Train byte-level BPE with GPT-2's pre-tokeniser, which llama.cpp, vLLM and tiktoken all know.
+def train(texts: Iterable[str], vocab_size: int, family: str = "gpt2") -> Tokenizer:
+    """Train byte-level BPE that cuts texts as a published family does: all of them are known to llama.cpp and vLLM.
 
     Deterministic for the same texts in the same order. Every byte has a token, so nothing is unknown.
     """
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
-    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer = with_family(Tokenizer(models.BPE()), family)
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,
         min_frequency=2,
@@ -75,18 +73,10 @@ def save(tokenizer: Tokenizer, run: Folder, eos_token: str = END_OF_TEXT) -> lis
     return outputs
 
 
-def load(path: str) -> tuple[Tokenizer, str]:
-    """(tokenizer, end-of-text token) from a Hugging Face folder or a tokenizer.json."""
-    file = Path(path) / "tokenizer.json" if Path(path).is_dir() else Path(path)
-    if not file.is_file():
-        raise InputError(
-            f"tokenize.tokenizer: there is no {file}; give a folder with a tokenizer.json, or the file itself"
-        )
-    try:
-        tokenizer = Tokenizer.from_file(str(file))
-    except Exception as e:  # the library raises a bare Exception for whatever is wrong with the file
-        raise InputError(f"tokenize.tokenizer: {file} is not a tokenizer: {e}") from e
-    return tokenizer, _end_token(tokenizer, file)
+def load(path: str, family: str | None = None) -> tuple[Tokenizer, str]:
+    """(tokenizer, end-of-text token) from any of the files that tokenizer_files knows."""
+    tokenizer = read_tokenizer(path, family)
+    return tokenizer, _end_token(tokenizer, Path(path) if Path(path).is_dir() else Path(path).parent)
 
 
 def load_from_run(run: Folder) -> Tokenizer:
@@ -99,12 +89,12 @@ def identify(tokenizer: Tokenizer, sha256: str, eos_token: str) -> TokenizerIden
     return TokenizerIdentity(sha256, max(tokenizer.get_vocab().values()) + 1, eos_token, eos_token_id)
 
 
-def _end_token(tokenizer: Tokenizer, file: Path) -> str:
-    config = file.with_name("tokenizer_config.json")
+def _end_token(tokenizer: Tokenizer, folder: Path) -> str:
+    config = folder / "tokenizer_config.json"
     declared = json.loads(config.read_text()).get("eos_token") if config.is_file() else None
     if isinstance(declared, dict):  # an AddedToken written out
         declared = declared.get("content")
     for token in (declared, END_OF_TEXT, "<|end_of_text|>", "</s>", "<eos>"):
         if token is not None and tokenizer.token_to_id(token) is not None:
             return str(token)
-    raise InputError(f"tokenize.tokenizer: {file} has no end-of-text token; name one as eos_token in {config.name}")
+    raise InputError(f"tokenize.tokenizer: {folder} has no end-of-text token; name one as eos_token in {config.name}")

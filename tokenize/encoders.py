@@ -1,4 +1,5 @@
-"""Texts to ids. tiktoken where its ids are those of Hugging Face's tokenizers, which is checked; else the latter.
+"""Texts to ids: by our own kernels or by tiktoken where their ids are those of Hugging Face's tokenizers, which is
+checked; else by the latter.
 
 Text is data: a page that contains "<|endoftext|>" is encoded as those characters, never as the special token.
 """
@@ -10,10 +11,14 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
+import pyarrow as pa
 import tiktoken
 from tokenizers import Tokenizer
 
-GPT2_PATTERN = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+from corpusmill.tokenize.encoded import Encoded, from_lists
+from corpusmill.tokenize.kernel_encoder import KernelEncoder, byte_characters
+from corpusmill.tokenize.pretokenizers import GPT2_PATTERN, class_borders
+
 ADVERSARIAL = (
     "", " ", "  ", "\n", "\r\n \t\v\f", "a", " a", "a ", "  a  b   c    d", "it's we'll I'd THEY'RE 'tis ''s",
     "1234567890 3.14 ١٢٣ ½ Ⅻ", "naïve café résumé", "e\u0301 \u1e9b\u0323", "日本語のテキスト。中文文本，没有空格",
@@ -28,8 +33,8 @@ ADVERSARIAL = (
 class Encoder(Protocol):
     name: str
 
-    def encode(self, texts: Sequence[str]) -> list[np.ndarray]:
-        """Ids of each text, uint32, without an end-of-text token."""
+    def encode(self, texts: Sequence[str] | pa.Array) -> Encoded:
+        """Ids of each text, without an end-of-text token. A null is an empty text."""
         ...
 
 
@@ -42,9 +47,9 @@ class HuggingFaceEncoder:
         self.tokenizer.no_truncation()  # kept in some tokenizer files, for models with short inputs
         self.tokenizer.no_padding()
 
-    def encode(self, texts: Sequence[str]) -> list[np.ndarray]:
-        found = self.tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
-        return [np.asarray(e.ids, np.uint32) for e in found]
+    def encode(self, texts: Sequence[str] | pa.Array) -> Encoded:
+        found = self.tokenizer.encode_batch_fast(_strings(texts), add_special_tokens=False)
+        return from_lists([e.ids for e in found])
 
 
 class TiktokenEncoder:
@@ -53,13 +58,15 @@ class TiktokenEncoder:
     name = "tiktoken"
 
     def __init__(self, tokenizer: Tokenizer) -> None:
+        if not _is_gpt2_like(tokenizer):
+            raise ValueError("it is not byte-level BPE with GPT-2's pre-tokeniser")
         self.slow = HuggingFaceEncoder(tokenizer)
         self.encoding = tiktoken.Encoding(
             "corpusmill", pat_str=GPT2_PATTERN, mergeable_ranks=_ranks(tokenizer), special_tokens={}
         )
 
-    def encode(self, texts: Sequence[str]) -> list[np.ndarray]:
-        return [self._one(t) for t in texts]
+    def encode(self, texts: Sequence[str] | pa.Array) -> Encoded:
+        return from_lists([self._one(t) for t in _strings(texts)])
 
     def _one(self, text: str) -> np.ndarray:
         try:
@@ -67,26 +74,38 @@ class TiktokenEncoder:
         except BaseException as e:
             # its regular expressions can exhaust the stack on megabytes without a space; pyo3's panic is no Exception
             if isinstance(e, Exception) or type(e).__name__ == "PanicException":
-                return self.slow.encode([text])[0]
+                return self.slow.encode([text]).ids
             raise
 
 
+FAST = (KernelEncoder, TiktokenEncoder)
+"""The fastest first."""
+
+
 def choose_encoder(tokenizer: Tokenizer, texts: Sequence[str] = ()) -> Encoder:
-    """tiktoken if it gives the ids of Hugging Face's tokenizers on the adversarial set and on `texts`; else the
-    latter.
+    """The first of FAST that can do a tokenizer and gives the ids of Hugging Face's tokenizers on the adversarial set,
+    on the characters at which classes begin and end, and on `texts`; else the latter.
     """
-    slow = HuggingFaceEncoder(tokenizer)
-    if not _is_gpt2_like(tokenizer):
-        return slow
-    fast = TiktokenEncoder(tokenizer)
-    probe = [*ADVERSARIAL, *texts]
-    same = all(np.array_equal(a, b) for a, b in zip(fast.encode(probe), slow.encode(probe), strict=True))
-    return fast if same else slow
+    slow, probe = HuggingFaceEncoder(tokenizer), [*ADVERSARIAL, class_borders(), *texts]
+    expected = slow.encode(probe)
+    for kind in FAST:
+        try:
+            fast: Encoder = kind(tokenizer)
+        except ValueError:
+            continue
+        if all(np.array_equal(a, b) for a, b in zip(fast.encode(probe), expected, strict=True)):
+            return fast
+    return slow
 
 
 def make_encoder(name: str, tokenizer: Tokenizer) -> Encoder:
     """The encoder that `choose_encoder` chose, by name, in another process."""
-    return TiktokenEncoder(tokenizer) if name == TiktokenEncoder.name else HuggingFaceEncoder(tokenizer)
+    found = next((kind for kind in FAST if kind.name == name), HuggingFaceEncoder)
+    return found(tokenizer)
+
+
+def _strings(texts: Sequence[str] | pa.Array) -> list[str]:
+    return [text or "" for text in (texts.to_pylist() if isinstance(texts, pa.Array) else texts)]
 
 
 def _is_gpt2_like(tokenizer: Tokenizer) -> bool:
@@ -102,13 +121,6 @@ def _is_gpt2_like(tokenizer: Tokenizer) -> bool:
 def _ranks(tokenizer: Tokenizer) -> dict[bytes, int]:
     """Bytes of each token to its id, which in byte-level BPE is the order of merging."""
     special = {t.content for t in tokenizer.get_added_tokens_decoder().values()}
-    to_byte = {char: byte for byte, char in _byte_characters().items()}
+    to_byte = {char: byte for byte, char in enumerate(byte_characters())}
     vocab = tokenizer.get_vocab(with_added_tokens=False)
     return {bytes(to_byte[c] for c in token): i for token, i in vocab.items() if token not in special}
-
-
-def _byte_characters() -> dict[int, str]:
-    """GPT-2's printable stand-ins for the 256 bytes (Radford et al. 2019, encoder.py)."""
-    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    others = [b for b in range(256) if b not in printable]
-    return {b: chr(b) for b in printable} | {b: chr(256 + i) for i, b in enumerate(others)}

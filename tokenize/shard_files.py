@@ -13,6 +13,7 @@ from corpusmill.columns import with_columns
 from corpusmill.parquet_parts import PartWriter
 from corpusmill.schemas import FORMAT_VERSION, SHARD_DOCS, shard_schema, token_type_for
 from corpusmill.storage import Folder, Output, digest
+from corpusmill.tokenize.encoded import Encoded
 
 
 def shard_name(number: int, weight: int = 1) -> str:
@@ -26,27 +27,31 @@ class ShardWriter:
     def __init__(self, vocab_size: int, eos_token_id: int, weight: int = 1) -> None:
         self.weight = weight
         self.type = token_type_for(vocab_size)
-        self.eos = np.array([eos_token_id], self.type.to_pandas_dtype())
-        self.lengths: list[int] = []
+        self.eos = eos_token_id
+        self.lengths: list[np.ndarray] = []
         self.tokens: list[np.ndarray] = []
         self.docs: list[pa.RecordBatch] = []
         self.text_bytes = 0
 
-    def add(self, rows: pa.RecordBatch, ids: Sequence[np.ndarray], text_bytes: np.ndarray) -> None:
+    def add(self, rows: pa.RecordBatch, encoded: Encoded, text_bytes: np.ndarray) -> None:
         """Add documents: their columns of SHARD_DOCS as far as known, their ids, and the bytes these stand for."""
-        for one in ids:
-            self.tokens += [one.astype(self.eos.dtype), self.eos]
-            self.lengths.append(len(one) + 1)
+        closed = encoded.closed(self.eos)
+        self.tokens.append(closed.ids.astype(self.type.to_pandas_dtype()))
+        self.lengths.append(np.diff(closed.offsets))
         self.text_bytes += int(text_bytes.sum())
         self.docs.append(with_columns(rows, {"text_bytes": pa.array(text_bytes)}))
 
     @property
     def num_tokens(self) -> int:
-        return sum(self.lengths)
+        return sum(len(tokens) for tokens in self.tokens)
+
+    @property
+    def num_documents(self) -> int:
+        return sum(len(lengths) for lengths in self.lengths)
 
     def write(self, folder: Folder, name: str) -> tuple[list[Output], dict[str, Any]]:
         """(files, entry for the manifest). `name` is the path without suffix, as in shards/shard-00003."""
-        offsets = np.concatenate([[0], np.cumsum(self.lengths)]).astype(np.int64)
+        offsets = np.concatenate([[0], np.cumsum(np.concatenate(self.lengths))]).astype(np.int64)
         with folder.writing(f"{name}.arrow") as shard:
             values = pa.array(np.concatenate(self.tokens), self.type)
             schema = shard_schema(self.type)
@@ -67,7 +72,7 @@ class ShardWriter:
             "name": shard.name.rpartition("/")[2],
             "docs": sidecar.name.rpartition("/")[2],
             "num_tokens": self.num_tokens,
-            "num_documents": len(self.lengths),
+            "num_documents": self.num_documents,
             "text_bytes": self.text_bytes,
             "weight": self.weight,
             "sha256": shard.sha256,

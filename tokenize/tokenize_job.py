@@ -20,13 +20,15 @@ from corpusmill.errors import InputError
 from corpusmill.ledger import StageLedger, part_name, verify_outputs
 from corpusmill.recipe import Tokenize
 from corpusmill.schemas import SHARD_DOCS
-from corpusmill.storage import Folder, Output, canonical_json, digest, sha256_of
+from corpusmill.storage import Folder, Output, canonical_json, digest
 from corpusmill.tokenize import bpe_tokenizer
+from corpusmill.tokenize.encoded import Encoded
 from corpusmill.tokenize.encoders import Encoder, choose_encoder, make_encoder
 from corpusmill.tokenize.rehydration import FINEWEB_2, Weights
 from corpusmill.tokenize.shard_files import ShardWriter, shard_name, shards_manifest
 from corpusmill.tokenize.split_sites import is_heldout
 from corpusmill.tokenize.survivors import survivors
+from corpusmill.tokenize.tokenizer_files import END_OF_TEXT
 
 STAGE = "tokenize"
 SETS = ("shards", "heldout")
@@ -84,8 +86,8 @@ def run_stage(context: RunContext) -> dict[str, Any]:
 def tokenize_settings(settings: Tokenize, seed: int) -> dict[str, Any]:
     chosen = settings.model_dump(mode="json") | {"seed": seed}
     if settings.tokenizer is not None:
-        bpe_tokenizer.load(settings.tokenizer)
-        chosen["tokenizer"] = f"sha256:{sha256_of(_json_file(settings.tokenizer))}"
+        tokenizer, _ = bpe_tokenizer.load(settings.tokenizer, settings.family)
+        chosen["tokenizer"] = f"sha256:{digest(tokenizer.to_str())}"  # what is in its files, wherever they are
     return chosen
 
 
@@ -95,9 +97,9 @@ def prepare_tokenizer(
     """Train or load the tokenizer, keep it in the run, and choose its encoder: (files, identity, encoder's name)."""
     if settings.tokenizer is None:
         texts = _training_texts(run, settings, seed, cleaned)
-        tokenizer, eos = bpe_tokenizer.train(texts, settings.vocab_size), bpe_tokenizer.END_OF_TEXT
+        tokenizer, eos = bpe_tokenizer.train(texts, settings.vocab_size, settings.family or "gpt2"), END_OF_TEXT
     else:
-        tokenizer, eos = bpe_tokenizer.load(settings.tokenizer)
+        tokenizer, eos = bpe_tokenizer.load(settings.tokenizer, settings.family)
     files = bpe_tokenizer.save(tokenizer, run, eos)
     identity = bpe_tokenizer.identify(tokenizer, files[0].sha256, eos)
     encoder = choose_encoder(tokenizer, _probe(run, settings, seed, cleaned))
@@ -182,9 +184,9 @@ def _tokens_per_epoch(entries: Sequence[Mapping[str, Any]]) -> int:
 
 def _encode(
     batch: pa.RecordBatch, encoder: Encoder, task: ShardTask, weights: Weights | None
-) -> Iterator[tuple[tuple[str, int], tuple[pa.RecordBatch, list[np.ndarray], np.ndarray]]]:
+) -> Iterator[tuple[tuple[str, int], tuple[pa.RecordBatch, Encoded, np.ndarray]]]:
     """((set, weight), what its writer is given) of the documents of a batch. What is held out has no weight."""
-    ids = encoder.encode(batch.column("text").to_pylist())
+    encoded = encoder.encode(batch.column("text"))
     sizes = byte_lengths(batch.column("text"))
     hosts = batch.column("host").to_pylist()
     heldout = np.array([is_heldout(h, task.heldout_permille, task.seed) for h in hosts], bool)
@@ -194,7 +196,7 @@ def _encode(
         for times in np.unique(weight[here]).tolist():
             mask = here & (weight == times)
             rows = batch.filter(pa.array(mask)).drop_columns(["text"])
-            yield (kind, times), (rows, [ids[i] for i in np.flatnonzero(mask)], sizes[mask])
+            yield (kind, times), (rows, encoded.chosen(mask), sizes[mask])
 
 
 def check_second_identity(
@@ -244,10 +246,6 @@ def _write_manifest(
     with run.writing(f"{kind}/manifest.json") as out:
         out.path.write_bytes(canonical_json(shards_manifest(tokenizer, entries)))
     return out
-
-
-def _json_file(path: str) -> str:
-    return path if path.endswith(".json") else f"{path}/tokenizer.json"
 
 
 def _note(record: Mapping[str, Any]) -> str:

@@ -95,7 +95,18 @@ def test_without_a_name_the_cases_are_listed(capsys: pytest.CaptureFixture[str])
     assert main([]) == 0
     names = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
     measured = ["charset", "cuts", "rules", "signatures", "urls"]
-    assert names == [*measured, "clean", "dedup", "extract", "recall", "screen", "semantic", "soak"]
+    assert names == [
+        *measured,
+        "clean",
+        "dedup",
+        "encode",
+        "extract",
+        "recall",
+        "screen",
+        "semantic",
+        "shuffle",
+        "soak",
+    ]
 
 
 @pytest.mark.parametrize("option", ["--rounds", "--docs"])

@@ -38,23 +38,25 @@ def changed(change) -> Tokenizer:
 @given(texts=st.lists(st.text(max_size=60) | st.sampled_from(ADVERSARIAL) | st.sampled_from(TEXTS), max_size=5))
 def test_both_encoders_give_the_same_ids_in_batches_and_alone(texts: list[str]):
     fast, slow = TiktokenEncoder(TOKENIZER), HuggingFaceEncoder(TOKENIZER)
-    ids = [e.tolist() for e in slow.encode(texts)]
-    assert [e.tolist() for e in fast.encode(texts)] == ids
-    assert [fast.encode([t])[0].tolist() for t in texts] == ids
+    ids = slow.encode(texts).lists()
+    assert fast.encode(texts).lists() == ids
+    assert [fast.encode([t]).lists()[0] for t in texts] == ids
     assert [TOKENIZER.decode(i, skip_special_tokens=False) for i in ids] == texts
 
 
 def test_a_megabyte_without_a_space_is_encoded_too():
     text = "a" * 1_000_000 + "=" * 100_000
     fast, slow = TiktokenEncoder(TOKENIZER), HuggingFaceEncoder(TOKENIZER)
-    assert fast.encode([text])[0].tolist() == slow.encode([text])[0].tolist()
+    assert fast.encode([text]).lists() == slow.encode([text]).lists()
 
 
 def test_an_encoder_is_made_again_by_the_name_it_was_chosen_by():
     chosen = choose_encoder(TOKENIZER, TEXTS)
-    assert chosen.name == "tiktoken"
-    for name in ("tiktoken", "tokenizers"):
-        assert make_encoder(name, TOKENIZER).encode(TEXTS[:3])[0].tolist() == chosen.encode(TEXTS[:3])[0].tolist()
+    assert chosen.name == "corpusmill"
+    for name in ("corpusmill", "tiktoken", "tokenizers"):
+        made = make_encoder(name, TOKENIZER)
+        assert made.name == name
+        assert made.encode(TEXTS[:3]).lists() == chosen.encode(TEXTS[:3]).lists()
 
 
 def test_gpt2_is_encoded_by_the_fast_one(data_folder: Path):
@@ -64,7 +66,7 @@ def test_gpt2_is_encoded_by_the_fast_one(data_folder: Path):
     gpt2 = Tokenizer(models.BPE(vocab=vocabulary, merges=merges))
     gpt2.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     gpt2.add_special_tokens(["<|endoftext|>"])
-    assert choose_encoder(gpt2).name == "tiktoken"
+    assert choose_encoder(gpt2).name == "corpusmill"
 
 
 @pytest.mark.parametrize("change", ["normalizer", "prefix space", "no regex", "added word"])
@@ -86,8 +88,8 @@ def test_a_limit_on_length_in_a_tokenizer_cuts_no_document():
     limited.enable_truncation(8)
     limited.enable_padding(length=16)
     limited = Tokenizer.from_str(limited.to_str())
-    ids = choose_encoder(limited).encode(TEXTS[:3])
-    assert [i.tolist() for i in ids] == [TOKENIZER.encode(t).ids for t in TEXTS[:3]]
+    ids = choose_encoder(limited).encode(TEXTS[:3]).lists()
+    assert ids == [TOKENIZER.encode(t).ids for t in TEXTS[:3]]
 
 
 def test_the_vocabulary_is_as_large_as_its_largest_id_says():

@@ -21,6 +21,7 @@ from corpusmill.sample import write_sample
 from corpusmill.schemas import ADDRESS_STRIDE, CUTS, token_type_for
 from corpusmill.storage import Folder
 from corpusmill.tokenize import bpe_tokenizer
+from corpusmill.tokenize.encoded import from_lists
 from corpusmill.tokenize.shard_files import ShardWriter
 from corpusmill.tokenize.survivors import survivors
 from corpusmill.tokenize.tokenize_job import check_second_identity
@@ -166,7 +167,7 @@ def test_tokens_have_the_smallest_type_that_holds_the_vocabulary(vocabulary: int
     assert str(token_type_for(vocabulary)) == kind
     writer = ShardWriter(vocabulary, vocabulary - 1)
     rows = pa.record_batch([pa.array(["a", "b"])], names=["id"])
-    writer.add(rows, [np.array([0, vocabulary - 2], np.uint32), np.array([], np.uint32)], np.array([3, 0]))
+    writer.add(rows, from_lists([[0, vocabulary - 2], []]), np.array([3, 0]))
     files, entry = writer.write(Folder(str(tmp_path)), "shards/shard-00000")
     (column,) = pa.ipc.open_file(str(tmp_path / files[0].name)).get_batch(0).columns
     assert str(column.type.value_type) == kind

@@ -17,8 +17,10 @@ from corpusmill.mill import open_mill
 from corpusmill.recipe import load_recipe
 from corpusmill.tokenize import bpe_tokenizer
 from corpusmill.tokenize.encoders import HuggingFaceEncoder, TiktokenEncoder, choose_encoder
+from corpusmill.tokenize.kernel_encoder import KernelEncoder
 from corpusmill.tokenize.split_sites import is_heldout, site_of
 from corpusmill.tokenize.survivors import Cuts, without_cuts
+from corpusmill.tokenize.tokenizer_files import END_OF_TEXT
 
 CORPUS = ["the cat sat on the mat and the dog sat on the log; 3.14 isn't 42\n\n  def f(x):\n\treturn x"] * 50
 TOKENIZER = bpe_tokenizer.train(CORPUS, 400)
@@ -30,19 +32,19 @@ TOKENIZER = bpe_tokenizer.train(CORPUS, 400)
 )
 @settings(max_examples=300, deadline=None)
 def test_tiktoken_gives_the_ids_of_hugging_face_and_they_decode_to_the_text(text: str):
-    fast, slow = TiktokenEncoder(TOKENIZER).encode([text])[0], HuggingFaceEncoder(TOKENIZER).encode([text])[0]
-    assert fast.tolist() == slow.tolist()
-    assert TOKENIZER.decode(fast.tolist(), skip_special_tokens=False) == text
+    fast, slow = (kind(TOKENIZER).encode([text]).lists() for kind in (TiktokenEncoder, HuggingFaceEncoder))
+    assert fast == slow
+    assert TOKENIZER.decode(fast[0], skip_special_tokens=False) == text
 
 
 def test_a_page_that_spells_the_end_of_text_token_does_not_contain_it():
-    eos = TOKENIZER.token_to_id(bpe_tokenizer.END_OF_TEXT)
-    for encoder in (TiktokenEncoder(TOKENIZER), HuggingFaceEncoder(TOKENIZER)):
-        assert eos not in encoder.encode(["a <|endoftext|> b"])[0]
+    eos = TOKENIZER.token_to_id(END_OF_TEXT)
+    for encoder in (KernelEncoder(TOKENIZER), TiktokenEncoder(TOKENIZER), HuggingFaceEncoder(TOKENIZER)):
+        assert eos not in encoder.encode(["a <|endoftext|> b"]).ids
 
 
 def test_the_fast_encoder_is_chosen_only_where_it_is_right(data_folder: Path):
-    assert choose_encoder(TOKENIZER, CORPUS[:1]).name == "tiktoken"
+    assert choose_encoder(TOKENIZER, CORPUS[:1]).name == "corpusmill"
     from tokenizers import Tokenizer, models, pre_tokenizers
 
     other = Tokenizer(models.WordLevel({"a": 0, "[UNK]": 1}, unk_token="[UNK]"))

@@ -65,7 +65,7 @@ $(TEXT_DEDUP)/installed: benchmarks/peers-textdedup.txt
 peers: $(PEERS)/installed $(TEXT_DEDUP)/installed
 
 bench: $(STAMP)
-	set -e; for name in clean extract rules screen signatures dedup recall; do $(BIN)/python -m benchmarks $$name; done
+	set -e; for name in clean extract rules screen signatures dedup recall encode; do $(BIN)/python -m benchmarks $$name; done
 
 # A worker's memory over 100,000 pages; SOAK="--pages 3000" for fewer.
 soak: $(STAMP)

@@ -30,7 +30,7 @@ from benchmarks.conversation import Conversation
 from benchmarks.harness import ROOT, Failed, commit, machine, pin
 from benchmarks.peer_process import peer_command
 from benchmarks.signatures import articles, chinese, megabytes
-from corpusmill.tokenize.encoders import _ranks
+from corpusmill.tokenize.encoders import token_ranks
 from corpusmill.tokenize.kernel_encoder import KernelEncoder
 from corpusmill.tokenize.pretokenizers import FAMILIES
 from corpusmill.tokenize.tokenizer_files import read_tokenizer
@@ -102,7 +102,9 @@ def _cold(ours: KernelEncoder, column: pa.Array) -> float:
 def _libraries(tokenizer: Tokenizer, texts: Sequence[str]) -> dict[str, tuple[Callable[[], float], float]]:
     few, more = (_first(texts, SLOW_MEGABYTES[n]) for n in ("tokenizers", "tiktoken"))
     family = FAMILIES["gpt2" if "ByteLevel" in str(tokenizer.pre_tokenizer)[:12] else "cl100k"]
-    encoding = tiktoken.Encoding("x", pat_str=family.patterns[0], mergeable_ranks=_ranks(tokenizer), special_tokens={})
+    encoding = tiktoken.Encoding(
+        "x", pat_str=family.patterns[0], mergeable_ranks=token_ranks(tokenizer), special_tokens={}
+    )
     return {
         "tokenizers": (
             lambda: _timed(lambda: tokenizer.encode_batch(few, add_special_tokens=False)), megabytes(few)

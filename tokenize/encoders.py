@@ -62,7 +62,7 @@ class TiktokenEncoder:
             raise ValueError("it is not byte-level BPE with GPT-2's pre-tokeniser")
         self.slow = HuggingFaceEncoder(tokenizer)
         self.encoding = tiktoken.Encoding(
-            "corpusmill", pat_str=GPT2_PATTERN, mergeable_ranks=_ranks(tokenizer), special_tokens={}
+            "corpusmill", pat_str=GPT2_PATTERN, mergeable_ranks=token_ranks(tokenizer), special_tokens={}
         )
 
     def encode(self, texts: Sequence[str] | pa.Array) -> Encoded:
@@ -118,7 +118,7 @@ def _is_gpt2_like(tokenizer: Tokenizer) -> bool:
     return bool(plain and special and bpe and spec["normalizer"] is None)
 
 
-def _ranks(tokenizer: Tokenizer) -> dict[bytes, int]:
+def token_ranks(tokenizer: Tokenizer) -> dict[bytes, int]:
     """Bytes of each token to its id, which in byte-level BPE is the order of merging."""
     special = {t.content for t in tokenizer.get_added_tokens_decoder().values()}
     to_byte = {char: byte for byte, char in enumerate(byte_characters())}

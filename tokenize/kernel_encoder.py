@@ -54,15 +54,11 @@ class KernelEncoder:
 
     def encode(self, texts: Sequence[str] | pa.Array) -> Encoded:
         """Ids of each text, without an end-of-text token. A null is an empty text."""
-        batch = batch_of(texts)
-        offsets, data = self._normalised(batch) if self.normalizer else text_buffers(batch)
-        size = int(offsets[-1] - offsets[0])
-        if offsets[-1] + kernels.KEY_BYTES > len(data):
-            data = np.concatenate([data[offsets[0] : offsets[-1]], np.zeros(kernels.KEY_BYTES, np.uint8)])
-            offsets = offsets - offsets[0]
+        offsets, data = self._buffers(batch_of(texts))
         longest = int(np.diff(offsets).max(initial=0))
         if longest >= len(self._bounds):
             self._bounds = np.empty(longest + 1, np.int64)
+        size = int(offsets[-1] - offsets[0])
         ids, ends = np.empty(size + 1, np.uint32), np.zeros(len(offsets), np.int64)
         tables = (self.family.kernel, self._rules, self._classes, self._bpe, *self._caches, self._bounds)
         count = kernels.encode(offsets, data, *tables, ids, ends[1:])
@@ -75,11 +71,19 @@ class KernelEncoder:
 
     def split(self, text: str) -> list[str]:
         """The pre-tokens of one text (of what it is after normalising): for tests, and to look at differences."""
-        offsets, data = self._normalised(batch_of([text])) if self.normalizer else text_buffers(batch_of([text]))
+        offsets, data = self._buffers(batch_of([text]))
         ends = np.empty(int(offsets[-1]) + 1, np.int64)
         count = kernels.split(data, offsets[0], offsets[-1], self.family.kernel, self._rules, self._classes, ends)
         bounds = [int(offsets[0]), *ends[:count].tolist()]
         return [bytes(data[a:b]).decode() for a, b in pairwise(bounds)]
+
+    def _buffers(self, batch: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+        """Offsets and bytes, normalised where the tokenizer asks, with room for what kernels read beyond the end."""
+        offsets, data = self._normalised(batch) if self.normalizer else text_buffers(batch)
+        if offsets[-1] + kernels.KEY_BYTES <= len(data):
+            return offsets, data
+        padded = np.concatenate([data[offsets[0] : offsets[-1]], np.zeros(kernels.KEY_BYTES, np.uint8)])
+        return offsets - offsets[0], padded
 
     def _normalised(self, batch: pa.Array) -> tuple[np.ndarray, np.ndarray]:
         """Buffers of the texts in normal form C. Only texts that may change are given to the library."""

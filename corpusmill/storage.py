@@ -8,6 +8,7 @@ appear when the upload completes).
 from __future__ import annotations
 
 import errno
+import glob
 import hashlib
 import json
 import os
@@ -104,7 +105,7 @@ class Folder:
     def names(self, pattern: str) -> list[str]:
         """Names below this folder that match a glob, sorted. Temporary files are not listed."""
         self.fs.invalidate_cache()
-        found = (str(p) for p in self.fs.glob(self.at(pattern)))
+        found = (str(p) for p in self.fs.glob(f"{glob.escape(self.root)}/{pattern}"))
         return sorted(n for n in (p.removeprefix(self.root).lstrip("/") for p in found) if not _temporary(n))
 
     def open(self, name: str) -> IO[bytes]:

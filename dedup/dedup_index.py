@@ -53,6 +53,8 @@ class Crawl:
     """Digest of the documents that it was made of."""
     files: Mapping[str, Sequence[str]]
     documents: int
+    forgotten: int = 0
+    """Documents that were taken out of it."""
 
 
 class DedupIndex:
@@ -105,6 +107,15 @@ class DedupIndex:
                 f"{self.crawls[-1].name!r} was compared with it since. Give these documents another dedup.index.crawl"
             )
 
+    def require_whole(self, name: str) -> None:
+        """Refuse to make a crawl anew that documents were taken out of: they would be back."""
+        gone = [c.forgotten for c in self.crawls if c.name == name and c.forgotten]
+        if gone:
+            raise InputError(
+                f"{self.folder.url}: {gone[0]:,} documents were taken out of crawl {name!r}; made again from this run, "
+                "it would have them back. Give the run another dedup.index.crawl, without these documents"
+            )
+
     def datasets(self, kind: str, crawls: Sequence[Crawl]) -> list[Dataset]:
         """The files of one kind of these crawls; one empty dataset where there are none."""
         found = [Dataset(self.folder, tuple(c.files[kind]), KINDS[kind]) for c in crawls]
@@ -139,8 +150,9 @@ class DedupIndex:
 
     def _check(self, settings: Dedup) -> None:
         wanted = deciding(settings)
-        for key, value in (self.settings or wanted).items():
-            if wanted.get(key) != value:
+        stored = wanted if self.settings is None else self.settings
+        for key in DECIDING:
+            if wanted[key] != (value := stored.get(key)):
                 raise InputError(
                     f"{self.folder.url}: this index was made with dedup.{key} = {value!r}; the recipe says "
                     f"{wanted.get(key)!r}. Crawls can be compared only by the same settings: change the recipe, or "

@@ -70,6 +70,8 @@ def run_stage(context: RunContext) -> dict[str, Any]:
         if ledger.open(settings, inputs, STAGE in context.start_over):
             progress.begin(len(cleaned["parts"]), "parts", done=len(cleaned["parts"]))
             return cast(dict[str, Any], ledger.require_manifest()["counts"])
+        if place is not None and context.recipe.dedup.index is not None:
+            place.index.require_whole(context.recipe.dedup.index.crawl)
         tasks = plan(run, context.recipe.dedup, cleaned, place.first if place else 0)
         chosen = tasks[0].settings_digest if tasks else ""
         records = run_parts(context, ledger, chosen, sign_part, tasks, progress, native=True)

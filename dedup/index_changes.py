@@ -59,7 +59,7 @@ def forget(engine: Engine, folder: Folder, chosen: Chosen) -> dict[str, int]:
         change = _Change(engine, index)
         found = {c.name: change.choose(c, chosen) for c in index.crawls}
         if any(found.values()):
-            change.take_out()
+            change.take_out(found)
         change.clean_up()
     return found
 
@@ -101,8 +101,9 @@ class _Change:
             self.gone.append(name)
         return counted
 
-    def take_out(self) -> None:
-        """Every crawl without the documents noted."""
+    def take_out(self, counts: Mapping[str, int]) -> None:
+        """Every crawl without the documents noted, of which it had so many."""
+        self.index.crawls = [replace(c, forgotten=c.forgotten + counts[c.name]) for c in self.index.crawls]
         gone = Dataset(self.index.folder, tuple(self.gone), GONE)
         labels = self._work("current_labels", {"earlier": self._all("labels")}, LABELS)
         stays = self._work("stays", {"labels": labels, "facts": self._all("facts")}, STAYS)

@@ -249,15 +249,22 @@ def _blocks(run: Folder, part: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 
 def _in_one_cluster(run: Folder, pairs: Pairs) -> np.ndarray:
     """Whether the same document stays for both of each pair, bool [pairs]."""
-    wanted = np.unique(np.concatenate([pairs.left, pairs.right]))
+    ends = np.concatenate([pairs.left, pairs.right])
+    for _ in range(2):  # what stays for a text may go for its embedding
+        ends = _representatives(run, ends)
+    return np.asarray(ends[: len(pairs.left)] == ends[len(pairs.left) :])
+
+
+def _representatives(run: Folder, addresses: np.ndarray) -> np.ndarray:
+    """What each document of the run is removed for; itself if it is not, or is of an earlier crawl."""
+    wanted, places = np.unique(addresses, return_inverse=True)
     stays = wanted.copy()
-    for part in np.unique(wanted // ADDRESS_STRIDE).tolist():
+    for part in np.unique(wanted[wanted < CRAWL_STRIDE] // ADDRESS_STRIDE).tolist():
         for batch in read_part(run, f"removed/{part_name(part)}.parquet", REMOVED, ("address", "representative")):
             address = batch.column("address").to_numpy()
             here = np.isin(address, wanted)
             stays[np.searchsorted(wanted, address[here])] = batch.column("representative").to_numpy()[here]
-    left, right = (stays[np.searchsorted(wanted, side)] for side in (pairs.left, pairs.right))
-    return np.asarray(left == right)
+    return stays[places]
 
 
 def _true_similarity(run: Folder, minhash: MinHash, pairs: Pairs) -> np.ndarray:

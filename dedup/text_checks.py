@@ -24,6 +24,8 @@ from corpusmill.recipe import Dedup
 from corpusmill.storage import Folder
 
 _PRIME = 1_000_003
+MAX_TEXT_BYTES = 500_000
+"""Some thousand pairs of texts are in memory at once."""
 
 
 @dataclass(frozen=True)
@@ -51,13 +53,14 @@ def check_texts(
 ) -> Dataset:
     """`verified`, PAIRS, of which those that settings.check chooses have the similarity of their texts.
 
-    Pairs with a document of an earlier crawl are left as they are: its text is not at hand.
+    Left as they are: pairs with a document of an earlier crawl, whose text is not at hand, and with one of more than
+    MAX_TEXT_BYTES.
     """
     check = settings.check
     if check is None or not verified.names:
         return verified
     bounds = {"threshold": settings.verify, "below": check.below, "prime": _PRIME, "drawn": round(check.share * _PRIME)}
-    sql = statement("to_check", first=first, **bounds)
+    sql = statement("to_check", first=first, longest=MAX_TEXT_BYTES, **bounds)
     chosen = engine.write(sql, {"verified": verified, "facts": facts}, run, f"{WORK}/to-check", CHOSEN)
     texts = _texts(engine, run, chosen, first)
     minhash = minhash_of(settings)

@@ -82,7 +82,7 @@ def from_ranks(path: Path, family: str | None = None) -> Tokenizer:
     parts = (_parts(token, rank, ranks) for rank, token in longer)
     merges = [(spelled(left), spelled(right)) for left, right in parts]
     vocabulary = {spelled(token): rank for token, rank in ranks.items()}
-    vocabulary[END_OF_TEXT] = _END_IDS.get(chosen, max(ranks.values()) + 1)
+    vocabulary[END_OF_TEXT] = max(_END_IDS.get(chosen, 0), max(ranks.values()) + 1)
     return with_family(Tokenizer(models.BPE(vocab=vocabulary, merges=merges)), chosen, True)
 
 

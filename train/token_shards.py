@@ -35,8 +35,8 @@ class Shard:
 class TokenShards:
     """All shards of a manifest, in its order, and the line in which an epoch has their tokens.
 
-    A shard of weight 3 stands in the line three times: all shards, then those of weight 2 and more, and so on, so that
-    equal documents are far apart. Documents are numbered through the shards, each once.
+    A shard of weight 3 stands in the line three times, as evenly as its length allows. Documents are numbered through
+    the shards, each once.
     """
 
     folder: Folder
@@ -47,8 +47,14 @@ class TokenShards:
     def line(self) -> np.ndarray:
         """Which shard stands at each place of the line. int64[places]."""
         weights = np.array([s.weight for s in self.shards], np.int64)
-        turns = range(int(weights.max(initial=0)))
-        return np.concatenate([np.zeros(0, np.int64), *(np.flatnonzero(weights > turn) for turn in turns)])
+        shard = np.repeat(np.arange(len(weights)), weights)
+        turn = np.arange(len(shard)) - np.repeat(np.cumsum(weights) - weights, weights)
+        rank, alike = np.zeros(len(weights)), np.ones(len(weights))  # place among shards of one weight; their number
+        for weight in np.unique(weights):
+            same = np.flatnonzero(weights == weight)
+            rank[same], alike[same] = np.arange(len(same)), len(same)
+        place = (turn + (rank[shard] + 0.5) / alike[shard]) / weights[shard]
+        return shard[np.argsort(place, kind="stable")]
 
     @cached_property
     def first_tokens(self) -> np.ndarray:

@@ -25,7 +25,8 @@ from corpusmill.storage import Folder
 
 SQL_MEGABYTES = 2_000
 """What DuckDB may hold; beyond it spills to the temporary folder (TMPDIR)."""
-_BATCH_ROWS = 65_536
+_BATCH_ROWS, _APPLY_ROWS = 65_536, 2_048
+"""What is given to `apply` may hold whole texts, so it comes in the smallest batches that DuckDB makes."""
 _FILE_ROWS = 4_000_000
 _PR_SET_PDEATHSIG = 1
 
@@ -115,7 +116,8 @@ class LocalEngine:
         folder.remove(prefix)
         names: list[str] = []
         with self._over(datasets) as connection:
-            batches = applied(connection.sql(sql).to_arrow_reader(_BATCH_ROWS), schema, apply)
+            rows = connection.sql(sql).to_arrow_reader(_BATCH_ROWS if apply is None else _APPLY_ROWS)
+            batches = applied(rows, schema, apply)
             for batch in batches:
                 name = f"{prefix}/{len(names):05d}.parquet"
                 if write_rows(folder, name, schema, chain([batch], _up_to(batches, _FILE_ROWS - batch.num_rows))):
@@ -132,6 +134,7 @@ class LocalEngine:
             connection.execute(f"SET memory_limit = '{self.sql_megabytes}MB'")
             connection.execute("SET temp_directory = ?", [scratch])  # what is larger than memory spills here
             connection.execute("SET enable_progress_bar = false")
+            connection.execute("SET arrow_large_buffer_size = true")  # a batch may have more than 2 GB of text
             for name, dataset in datasets.items():
                 _define(connection, name, dataset)
             yield connection

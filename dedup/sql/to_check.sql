@@ -5,5 +5,6 @@ FROM verified v
 JOIN facts l ON v.root = l.address
 JOIN facts r ON v.address = r.address
 WHERE v.root >= {first} AND v.similarity >= {threshold}
+  AND l.text_bytes <= {longest} AND r.text_bytes <= {longest}
   AND (v.similarity < {below}
        OR (ABS(l.digest_a % {prime}) + ABS(r.digest_a % {prime})) * 7919 % {prime} < {drawn})

@@ -186,6 +186,25 @@ def test_a_change_that_is_interrupted_leaves_the_index_as_it_was(
     assert set(files(index)) == named | {"index.json"}
 
 
+def test_a_crawl_that_documents_were_taken_out_of_is_not_made_again(tmp_path: Path):
+    where = tmp_path / "index"
+    run = crawl(tmp_path / "1", {"first": prose(300, 1), "other": prose(300, 2)}, where, "one")
+    forget(LOCAL, Folder(str(where)), Chosen(ids=frozenset(["other"])))
+    index = (f"dedup.index.folder={where}", "dedup.index.crawl=one")
+    inputs = [tmp_path / "1/texts.jsonl"]
+    dedup(run, inputs, "dedup.survivor=earliest", *index)  # it is done, and stays so
+    with pytest.raises(InputError, match=r"1 documents were taken out of crawl 'one'; made again from this run"):
+        dedup(tmp_path / "again", inputs, "dedup.survivor=earliest", *index)
+    assert [c.forgotten for c in DedupIndex(Folder(str(where))).crawls] == [1]
+
+
+def test_nothing_stays_in_a_folder_whose_name_is_a_pattern(index: Folder, tmp_path: Path):
+    shutil.move(path(index), tmp_path / "in[d]ex*")
+    odd = Folder(str(tmp_path / "in[d]ex*"))
+    forget(LOCAL, odd, Chosen(hosts=frozenset(["x.example"])))
+    assert not list((tmp_path / "in[d]ex*").rglob("*.parquet"))
+
+
 def told(*arguments: object) -> tuple[int, str]:
     done = CliRunner().invoke(app, [str(a) for a in arguments], env={"COLUMNS": "100"})
     return done.exit_code, str(done.exception) if isinstance(done.exception, InputError) else done.output

@@ -22,7 +22,7 @@ from corpusmill.tokenize.rehydration import FINEWEB_2, Weights
 from corpusmill.train.batch_trace import _stretches
 from corpusmill.train.stream import TokenStream
 from corpusmill.train.stream_kernels import PADDING
-from corpusmill.train.token_shards import Shard
+from corpusmill.train.token_shards import Shard, TokenShards
 from tests.dedup.near_runs import prose
 
 COPIES = {0: 1, 1: 2, 2: 3, 3: 4, 4: 5, 5: 7, 6: 1}
@@ -108,6 +108,16 @@ def test_traced_stretches_lie_in_the_shard_of_their_document(texts: Path, tmp_pa
     weights = {s.name: s.weight for s in stream.shards.shards}
     assert seen == {key: lengths[key] * weights[key[0]] for key in lengths}
     assert sorted(weights.values()) == [1, 4]
+
+
+@pytest.mark.parametrize(
+    ("weights", "line"),
+    [([1, 1, 1], [0, 1, 2]), ([1, 2], [1, 0, 1]), ([1, 1, 1, 1, 3], [0, 4, 1, 4, 2, 4, 3]), ([], [])],
+)
+def test_a_shard_stands_in_the_line_as_evenly_as_can_be(weights: list[int], line: list[int]):
+    shards = [Shard(str(i), np.zeros(0, np.uint16), np.zeros(1, np.int64), w) for i, w in enumerate(weights)]
+    found = TokenShards(Folder("nowhere"), {}, shards).line.tolist()
+    assert found == line
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 99, 100, 999, 1000, 10**6])

@@ -58,6 +58,8 @@ def test_what_is_no_tokenizer_is_told(tmp_path: Path):
     ranks.write_text("YQ== 0\n")
     with pytest.raises(InputError, match="byte 0 has none"):
         read_tokenizer(str(ranks), "gpt2")
+    ranks.write_text("".join(f"{base64.b64encode(bytes([b])).decode()} {b}\n" for b in range(256)) + "YWI= 100257\n")
+    assert read_tokenizer(str(ranks), "cl100k").token_to_id(END_OF_TEXT) == 100258, "an id for itself"
     ranks.write_text("".join(f"{base64.b64encode(bytes([b])).decode()} {b}\n" for b in range(256)) + "YWJj 256\n")
     with pytest.raises(InputError, match=r"no merge of lower ranks makes the token b'abc'"):
         read_tokenizer(str(ranks), "gpt2")

@@ -320,6 +320,21 @@ class Model(Section):
 class Train(Section):
     model: Model = Model()
     sequence_length: PositiveInt = 256
+    packing: Literal["chunks", "best_fit"] = "chunks"
+    """How documents become rows: all tokens in a line, cut every sequence_length; or whole documents wherever they fit,
+    with under half a percent of padding."""
+    sources: dict[str, str] = {}
+    """Folders of token shards (or runs that have them) beside the run's own, which is `corpus`: name = path."""
+    mixture: dict[str, Annotated[float, Field(ge=0)]] | None = None
+    """Weights of the sources; of one folder, of what its shards are of. Without it, samples are drawn as tokens are
+    there."""
+    lengths: tuple[tuple[PositiveInt, PositiveInt], ...] = ()
+    """Shorter rows to begin with: pairs of (from step, length), as in [[1, 64], [100, 128]]. Each divides
+    sequence_length, and a batch keeps its tokens."""
+    fill_in_the_middle: Share = 0.0
+    """Share of documents whose middle is to be filled in (needs best_fit, and a tokenizer with the three sentinels)."""
+    suffix_first: Share = 0.5
+    """Share of these in which the suffix comes first (SPM), not the prefix (PSM)."""
     batch_size: PositiveInt = 16
     """Sequences in a global batch, over all ranks; the same batches come out for any number of ranks."""
     micro_batch_size: PositiveInt = 8
@@ -383,6 +398,11 @@ def parse_recipe(values: Mapping[str, Any], name: str = "recipe") -> Recipe:
     except ValidationError as e:
         raise InputError("\n".join(_sentence(name, values, error) for error in e.errors())) from e
     return recipe
+
+
+def stored_train(values: Mapping[str, Any]) -> Train:
+    """The train section as a training wrote it down."""
+    return Train.model_validate(_tuples(values))
 
 
 def nearest(word: str, words: Sequence[str]) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from corpusmill.block_sums import sums_of, write_sums
 from corpusmill.schemas import ADDRESS_STRIDE, FORMAT_VERSION, SHARD_DOCS, shard_schema, token_type_for
 from corpusmill.storage import Folder, digest, sha256_of
 
@@ -115,11 +116,14 @@ def _write_shard(
     column = pa.array([list(d) for d in documents], type=schema.field("tokens").type)
     with pa.OSFile(str(folder / name), "wb") as f, pa.ipc.new_file(f, schema) as writer:
         writer.write_batch(pa.record_batch([column], schema=schema))
+    write_sums(folder / f"shard-{index:05d}.sums.npy", sums_of(folder / name))
     sidecar = _sidecar(part, [len(d) for d in documents])
     pq.write_table(sidecar, folder / docs)
     return {
         "name": name,
         "docs": docs,
+        "sums": f"shard-{index:05d}.sums.npy",
+        "bytes": (folder / name).stat().st_size,
         "num_tokens": sum(len(d) for d in documents),
         "num_documents": len(documents),
         "text_bytes": sum(sidecar["text_bytes"].to_pylist()),

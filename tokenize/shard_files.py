@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from corpusmill.block_sums import sums_of, write_sums
 from corpusmill.columns import with_columns
 from corpusmill.parquet_parts import PartWriter
 from corpusmill.schemas import FORMAT_VERSION, SHARD_DOCS, shard_schema, token_type_for
@@ -58,6 +59,9 @@ class ShardWriter:
             column = pa.LargeListArray.from_arrays(pa.array(offsets), values, type=schema.field(0).type)
             with pa.OSFile(str(shard.path), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
                 writer.write_batch(pa.RecordBatch.from_arrays([column], schema=schema))
+            block_sums = sums_of(shard.path)
+        with folder.writing(f"{name}.sums.npy") as sums:
+            write_sums(sums.path, block_sums)
         with folder.writing(f"{name}.docs.parquet") as sidecar, PartWriter(sidecar.path, SHARD_DOCS) as rows:
             at = 0
             for batch in self.docs:
@@ -65,12 +69,14 @@ class ShardWriter:
                 counts = {"token_start": offsets[:-1][here], "num_tokens": np.diff(offsets)[here]}
                 rows.write(with_columns(batch, {k: pa.array(v) for k, v in counts.items()}))
                 at += batch.num_rows
-        return [shard, sidecar], self._entry(shard, sidecar)
+        return [shard, sums, sidecar], self._entry(shard, sums, sidecar)
 
-    def _entry(self, shard: Output, sidecar: Output) -> dict[str, Any]:
+    def _entry(self, shard: Output, sums: Output, sidecar: Output) -> dict[str, Any]:
         return {
             "name": shard.name.rpartition("/")[2],
             "docs": sidecar.name.rpartition("/")[2],
+            "sums": sums.name.rpartition("/")[2],
+            "bytes": shard.bytes,
             "num_tokens": self.num_tokens,
             "num_documents": self.num_documents,
             "text_bytes": self.text_bytes,
@@ -81,11 +87,17 @@ class ShardWriter:
 
 
 def shards_manifest(tokenizer: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What a reader needs to know of a folder of shards. The fingerprint names its contents, in order."""
+    """What a reader needs to know of a folder of shards. The fingerprint names its contents, in order, as sealed.
+
+    `history` has a line for each version of the folder: see shard_versions.
+    """
     contents = [[e["sha256"], e["weight"]] for e in entries]
+    fingerprint = digest({"tokenizer": tokenizer["sha256"], "shards": contents})
     return {
         "format": FORMAT_VERSION,
-        "fingerprint": digest({"tokenizer": tokenizer["sha256"], "shards": contents}),
+        "version": 1,
+        "fingerprint": fingerprint,
+        "history": [{"version": 1, "why": "sealed", "num_shards": len(entries), "fingerprint": fingerprint}],
         "tokenizer": dict(tokenizer),
         "token_type": str(token_type_for(tokenizer["vocab_size"])),
         "num_tokens": sum(e["num_tokens"] for e in entries),

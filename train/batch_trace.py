@@ -1,19 +1,25 @@
-"""Which documents stood in a batch: from a step of the training back to URLs and WARC offsets. Needs no torch."""
+"""From a step of the training to the documents in its batch, with URLs and WARC offsets; and from a document to the
+steps that it is in. Needs no torch."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from corpusmill.errors import InputError
+from corpusmill.recipe import stored_train
 from corpusmill.storage import Folder
+from corpusmill.train.document_steps import Place, places, shard_at, steps_of
 from corpusmill.train.stream import Batch, TokenStream
-from corpusmill.train.stream_kernels import PADDING
+from corpusmill.train.stream_kernels import COUNT, DOCUMENT, MIDDLE, OUT, SLOT, TOKEN
 from corpusmill.train.token_shards import TokenShards
+from corpusmill.train.train_settings import SETTINGS, open_stream
 
-SETTINGS = "train/settings.json"
 _COLUMNS = ("address", "id", "url", "host", "warc_file", "warc_offset", "warc_length", "offset_kind", "language")
 
 
@@ -22,85 +28,150 @@ def documents_of_step(
 ) -> list[dict[str, Any]]:
     """Every stretch of one document in batch `step` (from 1), in the order of rows.
 
-    A stretch has `row` (of the global batch), `shard`, `token_start` and `token_end` (half open, within the shard), and
-    its document's `address`, `id`, `url`, `host`, `warc_file`, `warc_offset`, `warc_length`, `offset_kind`, `language`.
-    `rank` and `row` leave only theirs. Reads the sidecars of the shards touched; InputError for what does not exist.
+    A stretch has `row` (of the global batch), `shards` (the folder), `shard`, `token_start` and `token_end` (half open,
+    within the shard), and its document's `address`, `id`, `url`, `host`, `warc_file`, `warc_offset`, `warc_length`,
+    `offset_kind`, `language`. `rank` and `row` leave only theirs. Reads the sidecars of the shards touched; InputError
+    for what does not exist.
     """
-    settings = _settings(run)
-    train = settings["train"]
-    stream = TokenStream(
-        run.sub("shards"),
-        seed=train["seed"],
-        sequence_length=train["sequence_length"],
-        batch_size=train["batch_size"],
-    )
-    _require_same_shards(run, settings, stream)
+    settings, stream = traced_stream(run)
     batch = stream.batch(step) if rank is None else stream.batch(step, rank, int(settings["ranks"]))
-    rows = range(batch.first_row, batch.first_row + len(batch.chunks))
+    rows = range(batch.first_row, batch.first_row + len(batch.input_ids))
     if row is not None and row not in rows:
         raise InputError(f"row {row} is not in this batch: it has rows {rows.start} to {rows.stop - 1}")
-    stretches = _stretches(batch, stream)
-    return _described(stream.shards, [s for s in stretches if row is None or s["row"] == row])
+    return _described([s for s in _stretches(batch, stream) if row is None or s["row"] == row])
 
 
-def _settings(run: Folder) -> dict[str, Any]:
-    if not run.exists(SETTINGS):
-        raise InputError(f"{run.url} has no {SETTINGS}: nothing was trained in this run yet. Run the train stage first")
-    return dict(run.read_json(SETTINGS))
+def document_of_token(run: Folder, shard: str, token: int) -> dict[str, Any]:
+    """The document that a shard's token is of (as `documents_of_step`), with the `steps` that it is trained on in."""
+    settings, stream = traced_stream(run)
+    place, shards = _place_of(stream, shard)
+    offsets = shard_at(stream, place).offsets
+    if not 0 <= token < offsets[-1]:
+        raise InputError(f"{shard} has no token {token}: it has tokens 0 to {int(offsets[-1]) - 1}")
+    document = int(np.searchsorted(offsets, token, side="right")) - 1
+    return _with_steps(stream, settings, place, shards, document, offsets)
 
 
-def _require_same_shards(run: Folder, settings: dict[str, Any], stream: TokenStream) -> None:
-    trained, found = settings["fingerprint"], stream.shards.fingerprint
-    if trained != found:
-        raise InputError(
-            f"{run.url}: the training used shards {trained[:12]}, the folder now holds {found[:12]}: its batches "
-            "cannot be traced in these shards. Put the shards back that it was trained on"
-        )
-
-
-def _stretches(batch: Batch, stream: TokenStream) -> list[dict[str, Any]]:
-    """Maximal stretches of equal document number, row by row."""
+def documents_of_url(run: Folder, url: str) -> list[dict[str, Any]]:
+    """Documents of a URL (or record id) in the shards, each with the `steps` that it is trained on in."""
+    settings, stream = traced_stream(run)
     found = []
-    for i, documents in enumerate(batch.documents):
-        borders = np.flatnonzero((np.diff(documents) != 0) | (batch.positions[i, 1:] == 0)) + 1
-        starts, stops = np.r_[0, borders], np.r_[borders, len(documents)]
-        begin = int(batch.chunks[i]) * stream.sequence_length
-        for start, stop in zip(starts, stops, strict=True):
-            if documents[start] != PADDING:
-                found.append(
-                    _stretch(stream.shards, batch.first_row + i, int(documents[start]), begin + start, begin + stop)
-                )
+    for place, shards in places(stream):
+        for document in sidecar_rows(shards, place.shard, url=url):
+            offsets = shard_at(stream, place).offsets
+            found.append(_with_steps(stream, settings, place, shards, document, offsets))
     return found
 
 
-def _stretch(shards: TokenShards, row: int, document: int, start: int, stop: int) -> dict[str, Any]:
-    place = int(np.searchsorted(shards.first_tokens, start, side="right")) - 1
-    index, first = shards.line[place], int(shards.first_tokens[place])
-    return {
-        "row": row,
-        "shard": shards.shards[index].name,
-        "token_start": int(start) - first,
-        "token_end": int(stop) - first,
-        "document": document - int(shards.first_documents[index]),
-    }
+def sidecar_rows(shards: TokenShards, shard: int, **wanted: str) -> list[int]:
+    """Rows of a shard's sidecar in which a column has a value; `url` may be a record id as well."""
+    columns = list(wanted) + (["id"] if "url" in wanted else [])
+    with shards.folder.open(shards.entries[shard]["docs"]) as f:
+        table = pq.read_table(f, columns=columns)
+    mask: Any = pa.nulls(table.num_rows, pa.bool_())
+    for name, value in wanted.items():
+        mask = pc.or_kleene(mask, pc.equal(table.column(name), value))
+    if "url" in wanted:
+        mask = pc.or_kleene(mask, pc.equal(table.column("id"), wanted["url"]))
+    return [int(row) for row in np.flatnonzero(pc.fill_null(mask, False).to_numpy())]
 
 
-def _described(shards: TokenShards, stretches: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def traced_stream(run: Folder) -> tuple[dict[str, Any], TokenStream]:
+    """(settings of a run's training, the stream that it reads). InputError where that cannot be had any more."""
+    if not run.exists(SETTINGS_FILE):
+        raise InputError(f"{run.url} has no {SETTINGS_FILE}: nothing was trained in this run yet. Train it first")
+    settings = dict(run.read_json(SETTINGS_FILE))
+    stream = open_stream(run, stored_train({**settings["train"], "ranks": settings["ranks"]}))
+    if stream.pins != settings["sources"]:
+        raise InputError(
+            f"{run.url}: the training used shards {_short(settings['sources'])}, the folders now hold "
+            f"{_short(stream.pins)}: its batches cannot be traced in these. Put the shards back that it was trained on"
+        )
+    return settings, stream
+
+
+SETTINGS_FILE = f"train/{SETTINGS}"
+
+
+def _short(pins: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {pin['fingerprint'][:12]}" for name, pin in pins.items())
+
+
+def _stretches(batch: Batch, stream: TokenStream) -> Iterator[dict[str, Any]]:
+    length = batch.input_ids.shape[1]
+    for segment in batch.segments:
+        if segment[SLOT] < 0:
+            continue
+        shards, index = stream.shard_of(int(segment[SLOT]))
+        start, count = int(segment[TOKEN]), int(segment[COUNT])
+        yield {
+            "row": batch.first_row + int(segment[OUT]) // length,
+            "shards": shards.folder.url,
+            "shard": shards.entries[index]["name"],
+            "token_start": start,
+            "token_end": None if segment[MIDDLE] else start + count,  # of all its document, in another order
+            "document": int(segment[DOCUMENT]),
+            "entry": (shards, index),
+        }
+
+
+def _described(stretches: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Put the sidecar's columns in place of the document's row in its shard."""
-    sidecars = {entry["name"]: entry["docs"] for entry in shards.manifest["shards"]}
-    wanted: dict[str, set[int]] = {}
+    wanted: dict[tuple[str, str], set[int]] = {}
+    entries: dict[tuple[str, str], tuple[TokenShards, int]] = {}
     for stretch in stretches:
-        wanted.setdefault(stretch["shard"], set()).add(stretch["document"])
-    known = {name: _sidecar_rows(shards.folder, sidecars[name], rows) for name, rows in wanted.items()}
+        key = stretch["shards"], stretch["shard"]
+        wanted.setdefault(key, set()).add(stretch["document"])
+        entries[key] = stretch.pop("entry")
+    known = {key: _sidecar(entries[key][0], entries[key][1], rows) for key, rows in wanted.items()}
     described = []
     for stretch in stretches:
-        document = stretch.pop("document")
-        described.append({**stretch, **known[stretch["shard"]][document]})
+        document = known[stretch["shards"], stretch["shard"]][stretch.pop("document")]
+        end = stretch["token_end"] or document["token_start"] + document["num_tokens"]
+        columns = {name: document[name] for name in _COLUMNS}
+        described.append({**stretch, "token_end": end, **columns})
     return described
 
 
-def _sidecar_rows(folder: Folder, name: str, rows: set[int]) -> dict[int, dict[str, Any]]:
-    with folder.open(name) as f:
-        table = pq.read_table(f, columns=list(_COLUMNS))
+def _sidecar(shards: TokenShards, index: int, rows: set[int]) -> dict[int, dict[str, Any]]:
+    with shards.folder.open(shards.entries[index]["docs"]) as f:
+        table = pq.read_table(f, columns=[*_COLUMNS, "token_start", "num_tokens"])
     chosen = sorted(rows)
     return dict(zip(chosen, table.take(chosen).to_pylist(), strict=True))
+
+
+def _place_of(stream: TokenStream, shard: str) -> tuple[Place, TokenShards]:
+    """The place of a shard that is named, or given by its path."""
+    name = shard.rpartition("/")[2]
+    name = name if name.endswith(".arrow") else f"{name}.arrow"
+    found = [(p, s) for p, s in places(stream) if s.entries[p.shard]["name"] == name]
+    folder = shard.rpartition("/")[0]
+    if folder and len(found) > 1:
+        found = [(p, s) for p, s in found if s.folder.local_path() == Folder(folder).local_path()]
+    if len(found) != 1:
+        what = "several sources have a shard" if found else "no source of this training has a shard"
+        raise InputError(f"{what} {name}; give its path. The sources are {', '.join(stream.sources)}")
+    return found[0]
+
+
+def _with_steps(
+    stream: TokenStream,
+    settings: dict[str, Any],
+    place: Place,
+    shards: TokenShards,
+    document: int,
+    offsets: np.ndarray,
+) -> dict[str, Any]:
+    last = int(settings["train"]["steps"])
+    steps = steps_of(stream, place, document, last, offsets)
+    start, stop = int(offsets[document]), int(offsets[document + 1])
+    (described,) = _sidecar(shards, place.shard, {document}).values()
+    return {
+        "source": place.source,
+        "shards": shards.folder.url,
+        "shard": shards.entries[place.shard]["name"],
+        **{name: described[name] for name in _COLUMNS},
+        "token_start": start,
+        "token_end": stop,
+        "steps": steps,
+    }

@@ -111,8 +111,8 @@ class Trainer:
         weight = self.engine.gradient_accumulation_steps() * dist.get_world_size() / targets
         summed = torch.zeros((), dtype=torch.float64, device=self.device)
         self._gradient_norm: Any = None
-        for start in range(0, len(batch.chunks), micro):
-            loss = self._loss(batch.rows(start, start + micro))
+        for part in batch.micro_batches(micro):
+            loss = self._loss(part)
             self.engine.backward(loss * weight)
             summed += loss.detach()
             if self.engine.is_gradient_accumulation_boundary() and self.engine.zero_optimization_stage() == 0:
@@ -147,11 +147,12 @@ def train_model(run: Folder, train: Train) -> int:
     stop = StopRequest()
     stop.listen()
     folder = run.sub("train")
-    stream = train_settings.open_stream(run, train)
     ranks = int(os.environ["WORLD_SIZE"])
     config = deepspeed_config.resolve(train, ranks)
-    settings = train_settings.describe(train, stream.shards, config, ranks)
     device = _join(config)
+    agreed(lambda: train_settings.prepare_stream(run, train))
+    stream = train_settings.open_stream(run, train)
+    settings = train_settings.describe(train, stream, config, ranks)
     with ExitStack() as stack:
         newest = agreed(lambda: _take_over(stack, folder, settings))
         trainer = Trainer(train, folder, stream, _engine(train, stream, config, folder, device), device, stop)
@@ -237,11 +238,10 @@ def _engine(train: Train, stream: TokenStream, config: dict[str, Any], folder: F
     """DeepSpeed's engine around the model, checked to keep documents apart."""
     import deepspeed
 
-    shards = stream.shards
     llama = llama_config(
         train.model,
-        vocab_size=shards.vocab_size,
-        eos_token_id=shards.eos_token_id,
+        vocab_size=stream.vocab_size,
+        eos_token_id=stream.eos_token_id,
         sequence_length=train.sequence_length,
     )
     agreed(lambda: folder.write_json(checkpoints.MODEL, config_values(llama)))
@@ -250,7 +250,7 @@ def _engine(train: Train, stream: TokenStream, config: dict[str, Any], folder: F
     optimizer = torch.optim.AdamW(groups, lr=train.learning_rate, betas=(0.9, train.beta2), eps=1e-8)
     engine, *_ = deepspeed.initialize(model=model, optimizer=optimizer, config=config)
     engine.eval()
-    check_documents_are_apart(engine, shards.vocab_size, device, train.sequence_length)
+    check_documents_are_apart(engine, stream.vocab_size, device, train.sequence_length)
     engine.train()
     return engine
 

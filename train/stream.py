@@ -1,89 +1,217 @@
-"""Batches of packed tokens, in an order that is a pure function of (shards, seed, epoch).
+"""Batches of packed tokens, in an order that is a pure function of (shards, seed, settings, journal).
 
-All tokens of all shards stand in one line, those of a shard that has a weight as often as that says. The line is cut
-into chunks of `sequence_length` (the last one padded). Sample n is chunk `permutation(n % chunks)` under a permutation
-keyed by the manifest's fingerprint, the seed and the epoch `n // chunks`. No list of samples exists, so opening is
-immediate at any size, the state is a handful of integers, and the same global batches come out for any number of ranks.
+Sample n is a row of `sequence_length` tokens: the mixture says of which source (sample_order), the source's permutation
+which of its rows (source_order), and the stratum which tokens that row has (strata). No list of samples exists, so
+opening and resuming take no time at any size, the state is a handful of integers, and the same global batches come out
+for any number of ranks, workers and micro-batches.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from corpusmill.errors import InputError
 from corpusmill.storage import Folder
-from corpusmill.train.stream_kernels import IGNORED, PADDING, fill, permute
-from corpusmill.train.token_shards import TokenShards, open_shards
+from corpusmill.train.buffer_pool import BufferPool
+from corpusmill.train.journal import Entry, Journal
+from corpusmill.train.packing import Packing, open_index
+from corpusmill.train.sample_order import Placed, SampleOrder, Skips
+from corpusmill.train.shard_table import ShardTable
+from corpusmill.train.source_order import SourceOrder
+from corpusmill.train.sources import (
+    CORPUS,
+    OpenSource,
+    Source,
+    natural_weights,
+    require_one_tokenizer,
+    sources_of,
+    token_type,
+)
+from corpusmill.train.strata import ChunkedRows, PackedRows, Rows
+from corpusmill.train.stream_kernels import (
+    COUNT,
+    IGNORED,
+    OUT,
+    SLOT,
+    cut_segments,
+    fill,
+    restart_positions,
+)
+from corpusmill.train.token_shards import TokenShards
 
-_ROUNDS = 8
-_PINNED = ("fingerprint", "seed", "sequence_length", "batch_size")
+if TYPE_CHECKING:
+    from corpusmill.train.stream_dataset import StreamDataset
+
+PADDING = -1
+"""The document number of places that hold nothing."""
+
+_SENTINELS = (
+    ("<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>"),
+    ("<fim_prefix>", "<fim_middle>", "<fim_suffix>"),
+    ("<fim-prefix>", "<fim-middle>", "<fim-suffix>"),
+    ("<PRE>", "<MID>", "<SUF>"),
+)
+"""As Qwen and GPT-4's tokenizers, StarCoder, SantaCoder and Code Llama name them."""
+
+_NO_MIDDLES = np.zeros(3, np.int64), np.zeros(1, np.int64), 1, np.uint64(0), np.uint64(0)
+
+
+class Middles(NamedTuple):
+    """Fill-in-the-middle: the share of documents, the share of these that have the suffix first, the sentinels' ids."""
+
+    rate: float
+    suffix_first: float
+    prefix_id: int
+    middle_id: int
+    suffix_id: int
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows of one global batch. Arrays are int64[rows, sequence_length].
+    """Rows of one global batch. `input_ids`, `labels` and `positions` are int64[rows, length].
 
     `labels` are the next tokens, -100 where there is none; an end-of-text token opens a document; `positions` restart
-    at each document; `documents` number the documents through all shards, -1 after the end of the corpus; `chunks`
-    (int64[rows]) say which chunk of the corpus each row is.
+    at each document. `segments` (see stream_kernels) say what each stretch of one document is, in order, and `samples`
+    (int64) which samples the rows are; a sample is one row, or several where rows are short at first.
     """
 
     input_ids: np.ndarray
     labels: np.ndarray
     positions: np.ndarray
-    documents: np.ndarray
-    chunks: np.ndarray
+    segments: np.ndarray
+    samples: np.ndarray
     first_row: int
 
     @property
+    def cu_seqlens(self) -> np.ndarray:
+        """Where segments begin in the flat batch, and its size: int32[segments + 1], as FlashAttention takes it."""
+        return np.append(self.segments[:, OUT], self.input_ids.size).astype(np.int32)
+
+    @property
+    def documents(self) -> np.ndarray:
+        """Which segment each place is of, -1 where there is none: int64[rows, length]."""
+        numbers = np.where(self.segments[:, SLOT] < 0, PADDING, np.arange(len(self.segments)))
+        return np.repeat(numbers, self.segments[:, COUNT]).reshape(self.input_ids.shape)
+
+    @property
     def num_tokens(self) -> int:
-        return int((self.documents != PADDING).sum())
+        return int(self.segments[self.segments[:, SLOT] >= 0, COUNT].sum())
 
     @property
     def num_targets(self) -> int:
         return int((self.labels != IGNORED).sum())
 
-    def rows(self, start: int, stop: int) -> Batch:
-        """Rows `start` to `stop`, as views."""
-        ids, labels, positions = self.input_ids[start:stop], self.labels[start:stop], self.positions[start:stop]
-        documents, chunks = self.documents[start:stop], self.chunks[start:stop]
-        return Batch(ids, labels, positions, documents, chunks, self.first_row + start)
+    def micro_batches(self, samples: int) -> Iterator[Batch]:
+        """This batch, `samples` samples at a time, as views."""
+        per_sample = len(self.input_ids) // len(self.samples)
+        for start in range(0, len(self.samples), samples):
+            rows = slice(start * per_sample, (start + samples) * per_sample)
+            length = self.input_ids.shape[1]
+            low, high = np.searchsorted(self.segments[:, OUT], [rows.start * length, rows.stop * length])
+            segments = self.segments[low:high].copy()
+            segments[:, OUT] -= rows.start * length
+            ids, labels, positions = self.input_ids[rows], self.labels[rows], self.positions[rows]
+            numbers = self.samples[start : start + samples]
+            yield Batch(ids, labels, positions, segments, numbers, self.first_row + rows.start)
 
 
 class TokenStream:
-    """The training batches of a shard folder. Steps count from 1; step k holds samples [(k-1)*B, k*B)."""
+    """The training batches of some shards. Steps count from 1; step k has `batch_size` samples."""
 
-    def __init__(self, shards: Folder, *, seed: int, sequence_length: int, batch_size: int) -> None:
-        """Map the shards. Raises InputError or DamagedError, by name, where one is not what the manifest says."""
-        self.shards: TokenShards = open_shards(shards)
-        self.seed = seed
-        self.sequence_length = sequence_length
-        self.batch_size = batch_size
+    def __init__(
+        self,
+        shards: Folder | Mapping[str, Source],
+        *,
+        seed: int,
+        sequence_length: int,
+        batch_size: int,
+        packing: str = "chunks",
+        weights: Mapping[str, float] | None = None,
+        lengths: Sequence[tuple[int, int]] = (),
+        middles: Middles | None = None,
+        journal: Journal | None = None,
+    ) -> None:
+        """Open the shards; nothing of them is read before it is needed.
+
+        `shards` are one folder or named sources. `weights` of the sources (of one folder: of its shards' `source`) make
+        a mixture; without them samples are drawn as tokens are there. `packing` is "chunks" or "best_fit". `lengths`
+        are pairs of (from step, length of rows): shorter rows to begin with, that divide `sequence_length`. Raises
+        InputError or DamagedError, by name, where something is not what it should be.
+        """
+        self._arguments = {k: v for k, v in locals().items() if k != "self"}
+        self.seed, self.sequence_length, self.batch_size = seed, sequence_length, batch_size
+        self.packing, self.middles, self.lengths = packing, middles, _checked_lengths(lengths, sequence_length)
+        self.journal = journal or Journal()
         self.next_step = 1
+        given = sources_of({CORPUS: shards}, weights) if isinstance(shards, Folder) else shards
+        self.sources = {name: OpenSource(name, source) for name, source in given.items()}
+        self.pins = {name: source.describe() for name, source in self.sources.items()}
+        require_one_tokenizer(self.sources)
+        self._table, self._pool = ShardTable(token_type(self.manifest)), BufferPool()
+        self.weights = dict(weights or natural_weights(self.sources))
+        orders = {name: self._order(name, source.first) for name, source in self.sources.items()}
+        self.samples = SampleOrder(orders, self.weights)
+        self.skips = Skips(self.journal)
+        for entry in self.journal.entries:
+            self._apply(entry)
 
     @property
-    def num_chunks(self) -> int:
-        """Samples in an epoch."""
-        return -(-self.shards.num_tokens // self.sequence_length)
+    def manifest(self) -> dict[str, Any]:
+        """Of the first source; its tokenizer is everyone's."""
+        return next(iter(self.sources.values())).manifest
+
+    @property
+    def eos_token_id(self) -> int:
+        return int(self.manifest["tokenizer"]["eos_token_id"])
+
+    @property
+    def vocab_size(self) -> int:
+        return int(self.manifest["tokenizer"]["vocab_size"])
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Opened again where it is unpickled, as in a DataLoader's worker."""
+        return _reopened, (self._arguments, self.next_step)
+
+    def dataset(self, micro_batch_size: int, rank: int = 0, world_size: int = 1) -> StreamDataset:
+        """A rank's micro-batches as a torch IterableDataset."""
+        from corpusmill.train.stream_dataset import StreamDataset
+
+        return StreamDataset(self, micro_batch_size, rank, world_size)
 
     def state_dict(self) -> dict[str, Any]:
         """All that is needed to go on with the very next batch."""
-        return {"next_step": self.next_step, **self._pins()}
+        return self.state_after(self.next_step - 1)
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where `state` was taken. Raises InputError if it belongs to other shards or settings."""
-        for key, value in self._pins().items():
+    def state_after(self, step: int) -> dict[str, Any]:
+        """The state after a step: what `state_dict` says when that was the last batch taken."""
+        sample = self.first_sample(step + 1)
+        versions = {name: source.manifest.get("version", 1) for name, source in self.sources.items()}
+        return {
+            "next_step": step + 1,
+            "next_sample": sample,
+            "journal": self.journal.digest(sample),
+            "versions": versions,
+            **self._settings(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on where `state` was taken. Raises InputError if it belongs to other shards, settings or journal."""
+        for key, value in self._settings().items():
             if state.get(key) != value:
                 raise InputError(
                     f"the stream's state was saved with {key} {state.get(key)!r}, this stream has {value!r}: the "
                     f"batches would not be the same. Give it the same {key}, or start again in a new run folder"
                 )
+        sample = int(state["next_sample"])
+        if state["journal"] != self.journal.digest(sample):
+            raise InputError(
+                f"the journal was changed for samples that were dealt already (before {sample:,}): entries may only be "
+                "added, from a sample that is still to come. Put it back as it was"
+            )
         self.next_step = int(state["next_step"])
 
     def next_batch(self, rank: int = 0, world_size: int = 1) -> Batch:
@@ -93,84 +221,171 @@ class TokenStream:
         return batch
 
     def __iter__(self) -> Iterator[Batch]:
-        """Whole global batches, without end: epoch follows epoch, each in an order of its own."""
+        """Whole global batches, without end: lap follows lap, each in an order of its own."""
         while True:
             yield self.next_batch()
 
     def batch(self, step: int, rank: int = 0, world_size: int = 1) -> Batch:
         """Rows of global batch `step` that belong to `rank`: contiguous, the same batch for any `world_size`."""
-        if step < 1:
-            raise InputError(f"step {step} does not exist: steps count from 1")
         if self.batch_size % world_size or not 0 <= rank < world_size:
             raise InputError(
                 f"a batch of {self.batch_size} cannot be dealt to rank {rank} of {world_size}: train.batch_size must "
                 "be a multiple of the number of ranks, and ranks count from 0"
             )
-        rows = self.batch_size // world_size
-        first = (step - 1) * self.batch_size + rank * rows
-        return self._fill(self.chunks(first, rows), rank * rows)
+        samples = self.batch_size // world_size
+        return self.part(step, rank * samples, samples)
 
-    def chunks(self, first: int, count: int) -> np.ndarray:
-        """Which chunks of the corpus samples `first` .. `first + count - 1` are. int64[count]."""
-        found, size = [], self.num_chunks
-        while count:
-            epoch, index = divmod(first, size)
-            here = min(count, size - index)
-            found.append(permute(index, here, size, _half_bits(size), self._keys(epoch)))
-            first, count = first + here, count - here
-        return np.concatenate(found)
+    def part(self, step: int, first: int, samples: int) -> Batch:
+        """Samples `first` .. `first + samples - 1` of global batch `step`, counted within it."""
+        if step < 1:
+            raise InputError(f"step {step} does not exist: steps count from 1")
+        numbers = self._sample_numbers((step - 1) * self.batch_size + first, samples)
+        places = [self.samples.place(int(start), count) for start, count in _runs(numbers)]
+        placed = places[0] if len(places) == 1 else Placed(*map(np.concatenate, zip(*places, strict=True)))
+        length = self.length_at(step)
+        per_sample = self.sequence_length // length
+        return self._fill(placed, numbers, length, first * per_sample)
 
-    @property
-    def _tokens_in_last_chunk(self) -> int:
-        return self.shards.num_tokens - (self.num_chunks - 1) * self.sequence_length
+    def length_at(self, step: int) -> int:
+        """Tokens in a row of a step's batch."""
+        return next((length for since, length in reversed(self.lengths) if since <= step), self.sequence_length)
 
-    def _keys(self, epoch: int) -> np.ndarray:
-        return _round_keys(self.shards.fingerprint, self.seed, epoch)
+    def first_sample(self, step: int) -> int:
+        """The number of a step's first sample."""
+        return self.skips.sample((step - 1) * self.batch_size)
 
-    def _pins(self) -> dict[str, Any]:
-        values = (self.shards.fingerprint, self.seed, self.sequence_length, self.batch_size)
-        return dict(zip(_PINNED, values, strict=True))
+    def step_of(self, sample: int) -> tuple[int, int] | None:
+        """(step, place in its global batch) of a sample; None of one that is skipped."""
+        dealt = self.skips.dealt(sample)
+        return None if dealt is None else (dealt // self.batch_size + 1, dealt % self.batch_size)
 
-    def _fill(self, chunks: np.ndarray, first_row: int) -> Batch:
-        shape = (len(chunks), self.sequence_length)
-        ids, labels, positions, documents = (np.empty(shape, np.int64) for _ in range(4))
-        beyond = (chunks == self.num_chunks - 1).nonzero()[0], slice(self._tokens_in_last_chunk, None)
-        for array, padding in (
-            (ids, self.shards.eos_token_id),
-            (labels, IGNORED),
-            (positions, 0),
-            (documents, PADDING),
-        ):
-            array[beyond] = padding
-        for index, (rows, columns, starts, counts) in self._pieces(chunks):
-            number = self.shards.line[index]
-            shard, first = self.shards.shards[number], self.shards.first_documents[number]
-            fill(
-                shard.tokens, shard.offsets, first, (rows, columns, starts, counts), (ids, labels, positions, documents)
+    def shard_of(self, slot: int) -> tuple[TokenShards, int]:
+        """The shards, and the number among them, that a segment's SLOT means."""
+        return self._table.place(slot)
+
+    def _sample_numbers(self, dealt: int, count: int) -> np.ndarray:
+        runs = [np.arange(first, first + here) for first, here in self.skips.ranges(dealt, count)]
+        return runs[0] if len(runs) == 1 else np.concatenate(runs)
+
+    def _fill(self, placed: Placed, numbers: np.ndarray, length: int, first_row: int) -> Batch:
+        segments = self._segments(placed)
+        self._table.check(segments)
+        block = self._pool.take((3, len(numbers) * self.sequence_length))
+        arrays = block[0], block[1], block[2]
+        del block  # so that the views alone say whether it is in use
+        slots = self._table.slots
+        middles = _NO_MIDDLES if self.middles is None else self._middles(self.middles, numbers)
+        fill(segments, slots.tokens_at, slots.offsets_at, self._table.like, self.eos_token_id, arrays, middles)
+        if length < self.sequence_length:
+            segments = cut_segments(segments, length)
+            restart_positions(segments, arrays[2])
+        ids, labels, positions = (a.reshape(-1, length) for a in arrays)
+        return Batch(ids, labels, positions, segments, numbers, first_row)
+
+    def _segments(self, placed: Placed) -> np.ndarray:
+        """Segments of all samples, in order."""
+        found = []
+        for s, order in enumerate(self.samples.sources.values()):
+            for i, stratum in enumerate(order.strata):
+                rows = np.flatnonzero((placed.source == s) & (placed.stratum == i))
+                if len(rows):
+                    found.append(stratum.rows.segments(placed.row[rows], rows))
+        if len(found) == 1:
+            return found[0]
+        merged = np.concatenate(found)
+        return merged[np.argsort(merged[:, OUT], kind="stable")]
+
+    def _order(self, name: str, shards: TokenShards) -> SourceOrder:
+        return SourceOrder(f"{self.seed}:{name}", self._rows(shards))
+
+    def _rows(self, shards: TokenShards) -> Rows:
+        if self.packing == "best_fit":
+            packing = packing_of(self.sequence_length, self.middles)
+            return PackedRows(shards, open_index(shards, packing), self._table)
+        if self.packing != "chunks":
+            raise InputError(f'train.packing is "{self.packing}"; it may be "chunks" or "best_fit"')
+        if self.middles is not None:
+            raise InputError(
+                'fill-in-the-middle needs whole documents, which train.packing = "best_fit" gives: chunks cut them'
             )
-        return Batch(ids, labels, positions, documents, chunks, first_row)
+        return ChunkedRows(shards, self.sequence_length, self._table)
 
-    def _pieces(self, chunks: np.ndarray) -> Iterator[tuple[int, tuple[np.ndarray, ...]]]:
-        """Per place of the line touched: rows, columns, starts within its shard, counts."""
-        borders = self.shards.first_tokens
-        begins = chunks * self.sequence_length
-        ends = np.minimum(begins + self.sequence_length, borders[-1])
-        low = np.searchsorted(borders, begins, side="right") - 1
-        high = np.searchsorted(borders, ends, side="left")
-        opened = np.bincount(low, minlength=len(borders)) - np.bincount(high, minlength=len(borders))
-        for index in np.flatnonzero(np.cumsum(opened)):
-            start, stop = np.maximum(begins, borders[index]), np.minimum(ends, borders[index + 1])
-            rows = np.flatnonzero(stop > start)
-            start, stop = start[rows], stop[rows]
-            yield int(index), (rows, start - begins[rows], start - borders[index], stop - start)
+    def _apply(self, entry: Entry) -> None:
+        for name, num_shards in entry.grow.items():
+            if name not in self.sources:
+                raise InputError(f"the journal lets {name} grow, but the sources are {', '.join(self.sources)}")
+            rows = self._rows(self.sources[name].grown(num_shards))
+            self.samples.sources[name].add(self.samples.dealt(name, entry.at), rows)
+        for name, added in entry.add.items():
+            if name in self.sources:
+                raise InputError(f"the journal adds a source {name}, which is there already")
+            source = OpenSource(name, Source(Folder(added.shards), added.num_shards))
+            if source.first.fingerprint != added.fingerprint:
+                raise InputError(
+                    f"{added.shards} holds {source.first.fingerprint[:12]}, the journal added "
+                    f"{added.fingerprint[:12]} as {name}: these are other shards. Put the others back"
+                )
+            self.sources[name] = source
+            require_one_tokenizer(self.sources)
+            self.samples.sources[name] = self._order(name, source.first)
+        if entry.weights:
+            self.samples.weigh(entry.at, entry.weights)
+
+    def _settings(self) -> dict[str, Any]:
+        return {
+            "sources": self.pins,
+            "weights": self.weights,
+            "seed": self.seed,
+            "sequence_length": self.sequence_length,
+            "batch_size": self.batch_size,
+            "packing": self.packing,
+            "lengths": [list(pair) for pair in self.lengths],
+            "middles": list(self.middles) if self.middles else None,
+        }
+
+    def _middles(self, middles: Middles, numbers: np.ndarray) -> tuple[Any, ...]:
+        sentinels = np.array([middles.prefix_id, middles.middle_id, middles.suffix_id], np.int64)
+        first = np.uint64(min(int(middles.suffix_first * 2**64), 2**64 - 1))
+        return sentinels, numbers, self.sequence_length, np.uint64(self.seed % 2**64), first
 
 
-def _half_bits(size: int) -> int:
-    return max(1, (max(size - 1, 1).bit_length() + 1) // 2)
+def _reopened(arguments: dict[str, Any], next_step: int) -> TokenStream:
+    stream = TokenStream(**arguments)
+    stream.next_step = next_step
+    return stream
 
 
-@lru_cache(maxsize=8)
-def _round_keys(fingerprint: str, seed: int, epoch: int) -> np.ndarray:
-    """Eight 64-bit keys, one for each round of the permutation."""
-    hashed = hashlib.sha512(f"{fingerprint}:{seed}:{epoch}".encode()).digest()
-    return np.frombuffer(hashed, dtype="<u8", count=_ROUNDS).astype(np.uint64)
+def packing_of(sequence_length: int, middles: Middles | None) -> Packing:
+    """The packing whose index a best-fit stream needs."""
+    return Packing(sequence_length, middles.rate if middles else 0.0)
+
+
+def sentinel_ids(tokenizer: Mapping[str, Any]) -> tuple[int, int, int]:
+    """Ids of the prefix, middle and suffix sentinels among a tokenizer's special tokens. InputError if it has none."""
+    special = tokenizer.get("special_tokens", {})
+    for names in _SENTINELS:
+        if all(name in special for name in names):
+            prefix, middle, suffix = (int(special[name]) for name in names)
+            return prefix, middle, suffix
+    raise InputError(
+        "train.fill_in_the_middle needs a tokenizer with three sentinels; this one has the special tokens "
+        f"{', '.join(special) or 'of the end of text only'}. Train one with tokenize.special_tokens = "
+        f"{list(_SENTINELS[0])}"
+    )
+
+
+def _checked_lengths(lengths: Sequence[tuple[int, int]], final: int) -> tuple[tuple[int, int], ...]:
+    pairs = tuple((int(since), int(length)) for since, length in lengths)
+    if pairs and pairs != tuple(sorted(set(pairs))):
+        raise InputError(f"train.lengths must be pairs of (from step, length) whose steps ascend; found {list(pairs)}")
+    for _, length in pairs:
+        if length < 1 or final % length:
+            raise InputError(f"train.lengths: rows of {length} do not divide the sequence length, {final}")
+    return pairs
+
+
+def _runs(numbers: np.ndarray) -> Iterator[tuple[int, int]]:
+    """(first, how many) of runs of neighbours."""
+    borders = np.flatnonzero(np.diff(numbers) != 1) + 1
+    for run in np.split(numbers, borders) if len(borders) else [numbers]:
+        yield int(run[0]), len(run)

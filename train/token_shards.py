@@ -1,7 +1,9 @@
-"""The shards of a corpus, memory-mapped and checked against their manifest."""
+"""The shards of a corpus, checked against their manifest and mapped when they are first read."""
 
 from __future__ import annotations
 
+import io
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,9 +12,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from corpusmill.block_sums import BLOCK_BYTES, first_damaged
 from corpusmill.errors import DamagedError, InputError
 from corpusmill.schemas import check_version
-from corpusmill.storage import Folder
+from corpusmill.storage import Folder, sha256_of
 
 MANIFEST = "manifest.json"
 _REMAKE = "Run the tokenize stage again: it makes the shards it lacks"
@@ -22,58 +25,63 @@ _REMAKE = "Run the tokenize stage again: it makes the shards it lacks"
 class Shard:
     """One mapped shard. `tokens` (uint16 or uint32) and `offsets` (int64) are views of the file, not copies.
 
-    `weight` is how often an epoch has its documents.
+    `weight` is how often an epoch has its documents. `data` is the whole file and `token_byte` where its tokens begin;
+    `checked` (uint8 [blocks]) says which of its blocks have been compared with their checksums, `sums`.
     """
 
     name: str
     tokens: np.ndarray
     offsets: np.ndarray
-    weight: int = 1
+    weight: int
+    data: memoryview
+    token_byte: int
+    sums: np.ndarray
+    checked: np.ndarray
+
+    def check(self, blocks: np.ndarray, where: str) -> None:
+        """Compare blocks (int64, ascending) with their checksums. DamagedError names the first that differs."""
+        bad = first_damaged(self.data, self.sums, blocks)
+        if bad >= 0:
+            end = min((bad + 1) * BLOCK_BYTES, len(self.data))
+            raise DamagedError(
+                f"{where}/{self.name}: bytes {bad * BLOCK_BYTES:,} to {end - 1:,} are not those that were written "
+                f"(their checksum differs): the disk or a person changed them. {_REMAKE}"
+            )
+        self.checked[blocks] = 1
 
 
 @dataclass(frozen=True)
 class TokenShards:
-    """All shards of a manifest, in its order, and the line in which an epoch has their tokens.
+    """Shards of one manifest, in its order, and the line in which an epoch has their tokens.
 
-    A shard of weight 3 stands in the line three times, as evenly as its length allows. Documents are numbered through
-    the shards, each once.
+    A shard of weight 3 stands in the line three times, as evenly as its length allows. `fingerprint` names what the
+    shards held when they were sealed, and so the order of training.
     """
 
     folder: Folder
     manifest: dict[str, Any]
-    shards: Sequence[Shard]
+    entries: Sequence[dict[str, Any]]
+    fingerprint: str
 
     @cached_property
     def line(self) -> np.ndarray:
         """Which shard stands at each place of the line. int64[places]."""
-        weights = np.array([s.weight for s in self.shards], np.int64)
-        shard = np.repeat(np.arange(len(weights)), weights)
-        turn = np.arange(len(shard)) - np.repeat(np.cumsum(weights) - weights, weights)
-        rank, alike = np.zeros(len(weights)), np.ones(len(weights))  # place among shards of one weight; their number
-        for weight in np.unique(weights):
-            same = np.flatnonzero(weights == weight)
-            rank[same], alike[same] = np.arange(len(same)), len(same)
-        place = (turn + (rank[shard] + 0.5) / alike[shard]) / weights[shard]
-        return shard[np.argsort(place, kind="stable")]
+        return line_of(np.array([int(e.get("weight", 1)) for e in self.entries], np.int64))
 
     @cached_property
     def first_tokens(self) -> np.ndarray:
         """Number in the line of each place's first token, and the number of tokens. int64[places + 1]."""
-        return _running_sums([len(self.shards[i].tokens) for i in self.line])
-
-    @cached_property
-    def first_documents(self) -> np.ndarray:
-        """Number of each shard's first document, and the number of documents. int64[shards + 1]."""
-        return _running_sums([len(s.offsets) - 1 for s in self.shards])
-
-    @property
-    def fingerprint(self) -> str:
-        return str(self.manifest["fingerprint"])
+        sizes = np.array([int(e["num_tokens"]) for e in self.entries], np.int64)
+        return np.concatenate([[0], np.cumsum(sizes[self.line])]).astype(np.int64)
 
     @property
     def num_tokens(self) -> int:
         """Of an epoch."""
         return int(self.first_tokens[-1])
+
+    @property
+    def tokenizer(self) -> dict[str, Any]:
+        return dict(self.manifest["tokenizer"])
 
     @property
     def eos_token_id(self) -> int:
@@ -83,30 +91,69 @@ class TokenShards:
     def vocab_size(self) -> int:
         return int(self.manifest["tokenizer"]["vocab_size"])
 
+    @cached_property
+    def shards(self) -> list[Shard]:
+        """All of them, mapped. A reader that needs a few maps these with `map_shard`."""
+        return [map_shard(self.folder, entry) for entry in self.entries]
+
+
+def line_of(weights: np.ndarray) -> np.ndarray:
+    """Each of len(weights) as often as its weight, spread evenly. int64[sum of weights]."""
+    shard = np.repeat(np.arange(len(weights)), weights)
+    turn = np.arange(len(shard)) - np.repeat(np.cumsum(weights) - weights, weights)
+    rank, alike = np.zeros(len(weights)), np.ones(len(weights))  # place among shards of one weight; their number
+    for weight in np.unique(weights):
+        same = np.flatnonzero(weights == weight)
+        rank[same], alike[same] = np.arange(len(same)), len(same)
+    place = (turn + (rank[shard] + 0.5) / alike[shard]) / weights[shard]
+    return shard[np.argsort(place, kind="stable")]
+
 
 def open_shards(folder: Folder) -> TokenShards:
-    """Map every shard that the manifest names. Raises DamagedError where a file is not what the manifest says."""
+    """All shards that the manifest names. Raises InputError without a manifest or a token, and DamagedError, by name,
+    where a file is missing or of another size; what is in a file is checked when it is read."""
+    manifest = read_manifest(folder)
+    shards = TokenShards(folder, manifest, tuple(manifest["shards"]), str(manifest["fingerprint"]))
+    if shards.num_tokens == 0:
+        raise InputError(
+            f"{folder.url} holds no tokens: nothing was kept to train on. See the report for what was dropped"
+        )
+    require_files(shards)
+    return shards
+
+
+def read_manifest(folder: Folder) -> dict[str, Any]:
     if not folder.exists(MANIFEST):
         raise InputError(
             f"{folder.url} has no {MANIFEST}: it holds no finished token shards. Run the tokenize stage first"
         )
     manifest = folder.read_json(MANIFEST)
     check_version(manifest.get("format"), f"{folder.url}/{MANIFEST}")
-    shards = TokenShards(folder, manifest, [_open_shard(folder, entry) for entry in manifest["shards"]])
-    if shards.num_tokens == 0:
-        raise InputError(
-            f"{folder.url} holds no tokens: nothing was kept to train on. See the report for what was dropped"
-        )
-    return shards
+    return dict(manifest)
 
 
-def _open_shard(folder: Folder, entry: dict[str, Any]) -> Shard:
+def require_files(shards: TokenShards) -> None:
+    """Compare the sizes of the files with the manifest's, in one listing."""
+    with os.scandir(shards.folder.local_path()) as listing:
+        sizes = {entry.name: entry.stat().st_size for entry in listing}
+    for entry in shards.entries:
+        name, expected = entry["name"], entry.get("bytes")
+        if name not in sizes:
+            raise DamagedError(f"{shards.folder.url}/{name} is missing; {MANIFEST} names it. {_REMAKE}")
+        if expected is not None and sizes[name] != expected:
+            raise DamagedError(
+                f"{shards.folder.url}/{name} has {sizes[name]:,} bytes, {MANIFEST} says {expected:,}: it is cut or "
+                f"changed. {_REMAKE}"
+            )
+
+
+def map_shard(folder: Folder, entry: dict[str, Any]) -> Shard:
+    """Map one shard and check all of it but its tokens, which are checked when they are read."""
     name = entry["name"]
     path = folder.local_path(name)
-    if not path.is_file():
-        raise DamagedError(f"{folder.url}/{name} is missing; {MANIFEST} names it. {_REMAKE}")
     try:
-        reader = pa.ipc.open_file(pa.memory_map(str(path)))
+        buffer = pa.memory_map(str(path)).read_buffer()
+        reader = pa.ipc.open_file(buffer)
         column = reader.get_batch(0).column("tokens")
     except (pa.ArrowInvalid, OSError, KeyError) as e:
         raise DamagedError(
@@ -115,7 +162,39 @@ def _open_shard(folder: Folder, entry: dict[str, Any]) -> Shard:
     offsets = column.offsets.to_numpy(zero_copy_only=True)
     tokens = column.values.to_numpy(zero_copy_only=True)[: int(offsets[-1])]
     _compare(folder, entry, reader.num_record_batches, len(offsets) - 1, len(tokens))
-    return Shard(name, tokens, offsets, int(entry.get("weight", 1)))
+    token_byte = tokens.__array_interface__["data"][0] - buffer.address
+    blocks = -(-buffer.size // BLOCK_BYTES)
+    sums = _sums(folder, entry, blocks)
+    checked = np.zeros(blocks, np.uint8) if sums is not None else np.ones(blocks, np.uint8)
+    weight = int(entry.get("weight", 1))
+    known = np.zeros(0, np.uint64) if sums is None else sums
+    shard = Shard(name, tokens, offsets, weight, memoryview(buffer), token_byte, known, checked)
+    if sums is not None:
+        inner = np.arange(-(-token_byte // BLOCK_BYTES), (token_byte + tokens.nbytes) // BLOCK_BYTES)
+        shard.check(np.setdiff1d(np.arange(blocks), inner), folder.url)
+    return shard
+
+
+def _sums(folder: Folder, entry: dict[str, Any], blocks: int) -> np.ndarray | None:
+    """The shard's block checksums; None of one that was sealed without them, which is then checked as a whole."""
+    name = entry.get("sums")
+    if name is None:
+        if (found := sha256_of(folder.local_path(entry["name"]))) != entry["sha256"]:
+            raise DamagedError(
+                f"{folder.url}/{entry['name']} has SHA-256 {found[:12]}, {MANIFEST} says {entry['sha256'][:12]}: it is "
+                f"not the file that was written. {_REMAKE}"
+            )
+        return None
+    raw = folder.read_bytes(name)
+    try:
+        sums: np.ndarray = np.load(io.BytesIO(raw), allow_pickle=False)
+    except ValueError as e:
+        raise DamagedError(f"{folder.url}/{name} holds no checksums ({_first_line(e)}). {_REMAKE}") from e
+    if sums.dtype != np.uint64 or sums.shape != (blocks,):
+        raise DamagedError(
+            f"{folder.url}/{name} holds {sums.dtype}{list(sums.shape)}, expected uint64[{blocks}]. {_REMAKE}"
+        )
+    return sums
 
 
 def _compare(folder: Folder, entry: dict[str, Any], batches: int, documents: int, tokens: int) -> None:
@@ -127,12 +206,6 @@ def _compare(folder: Folder, entry: dict[str, Any], batches: int, documents: int
             raise DamagedError(
                 f"{folder.url}/{entry['name']} has {is_there:,} {what}, {MANIFEST} says {expected:,}. {_REMAKE}"
             )
-
-
-def _running_sums(sizes: Sequence[int]) -> np.ndarray:
-    sums = np.zeros(len(sizes) + 1, np.int64)
-    np.cumsum(sizes, out=sums[1:])
-    return sums
 
 
 def _first_line(error: Exception) -> str:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from corpusmill.errors import InputError
 from corpusmill.recipe import Train
 from corpusmill.storage import Folder, sha256_of
 from corpusmill.train import deepspeed_config
-from corpusmill.train.stream import TokenStream
-from corpusmill.train.token_shards import TokenShards
+from corpusmill.train.journal import read_journal
+from corpusmill.train.packing import prepare
+from corpusmill.train.sources import CORPUS, Source, all_strata, shards_at, sources_of
+from corpusmill.train.stream import Middles, TokenStream, packing_of, sentinel_ids
+from corpusmill.train.token_shards import read_manifest
 
 SETTINGS = "settings.json"
 FINAL = "final.json"
@@ -20,12 +25,51 @@ _FREE = {"checkpoint_every", "keep_checkpoints"}
 
 
 def open_stream(run: Folder, train: Train) -> TokenStream:
-    """The stream over RUN/shards; InputError if RUN/tokenizer is not the one that made them."""
+    """The stream that a training in RUN reads, of the shards that it began with and as its journal says.
+
+    InputError if RUN/tokenizer is not the one that made them.
+    """
+    folder = run.sub("train")
+    pinned = folder.read_json(SETTINGS).get("sources", {}) if folder.exists(SETTINGS) else {}
     stream = TokenStream(
-        run.sub("shards"), seed=train.seed, sequence_length=train.sequence_length, batch_size=train.batch_size
+        pinned_sources(run, train, pinned),
+        seed=train.seed,
+        sequence_length=train.sequence_length,
+        batch_size=train.batch_size,
+        packing=train.packing,
+        weights=train.mixture,
+        lengths=train.lengths,
+        middles=_middles(run, train),
+        journal=read_journal(folder),
     )
-    _require_same_tokenizer(run, stream.shards)
+    _require_same_tokenizer(run, stream)
     return stream
+
+
+def prepare_stream(run: Folder, train: Train, progress: Callable[[int, int], None] = lambda done, of: None) -> None:
+    """Pack documents into rows, where the recipe wants that and it is not done."""
+    if train.packing != "best_fit":
+        return
+    folder = run.sub("train")
+    pinned = folder.read_json(SETTINGS).get("sources", {}) if folder.exists(SETTINGS) else {}
+    packing = packing_of(train.sequence_length, _middles(run, train))
+    for shards in all_strata(pinned_sources(run, train, pinned), read_journal(folder)):
+        prepare(shards, packing, progress)
+
+
+def pinned_sources(run: Folder, train: Train, pinned: Mapping[str, Any]) -> dict[str, Source]:
+    """The sources that the recipe names, with as many shards as a training began with (`pinned`)."""
+    folders = {CORPUS: run.sub("shards")} | {name: shards_at(path) for name, path in train.sources.items()}
+    found = sources_of(folders, train.mixture)
+    sizes = {name: pinned.get(name, {}).get("num_shards") for name in found}
+    return {name: replace(source, num_shards=sizes[name]) for name, source in found.items()}
+
+
+def _middles(run: Folder, train: Train) -> Middles | None:
+    if not train.fill_in_the_middle:
+        return None
+    ids = sentinel_ids(read_manifest(run.sub("shards"))["tokenizer"])
+    return Middles(train.fill_in_the_middle, train.suffix_first, *ids)
 
 
 def finished(run: Folder, train: Train, ranks: int) -> dict[str, Any] | None:
@@ -34,20 +78,20 @@ def finished(run: Folder, train: Train, ranks: int) -> dict[str, Any] | None:
     if not folder.exists(FINAL):
         return None
     config = deepspeed_config.resolve(train, ranks)
-    require_same(folder, describe(train, open_stream(run, train).shards, config, ranks))
+    require_same(folder, describe(train, open_stream(run, train), config, ranks))
     return dict(folder.read_json(FINAL))
 
 
-def describe(train: Train, shards: TokenShards, deepspeed: dict[str, Any], ranks: int) -> dict[str, Any]:
+def describe(train: Train, stream: TokenStream, deepspeed: dict[str, Any], ranks: int) -> dict[str, Any]:
     """All that decides the weights. The path of the DeepSpeed file is left out, its content is in."""
     return {
         "format": 1,
         "train": train.model_dump(mode="json", exclude={"ranks", "deepspeed"}),
         "deepspeed": deepspeed,
         "ranks": ranks,
-        "fingerprint": shards.fingerprint,
-        "tokenizer": shards.manifest["tokenizer"],
-        "vocab_size": shards.vocab_size,
+        "sources": stream.pins,
+        "tokenizer": stream.manifest["tokenizer"],
+        "vocab_size": stream.vocab_size,
     }
 
 
@@ -69,9 +113,9 @@ def require_same(train: Folder, settings: dict[str, Any]) -> None:
             )
 
 
-def _require_same_tokenizer(run: Folder, shards: TokenShards) -> None:
+def _require_same_tokenizer(run: Folder, stream: TokenStream) -> None:
     path = run.local_path("tokenizer/tokenizer.json")
-    expected = shards.manifest["tokenizer"].get("sha256")
+    expected = stream.manifest["tokenizer"].get("sha256")
     found = sha256_of(path) if path.is_file() else "none"
     if found != expected:
         raise InputError(

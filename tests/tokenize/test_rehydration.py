@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,7 @@ from corpusmill.storage import Folder
 from corpusmill.tokenize.rehydration import FINEWEB_2, Weights
 from corpusmill.train.batch_trace import _stretches
 from corpusmill.train.stream import TokenStream
-from corpusmill.train.stream_kernels import PADDING
-from corpusmill.train.token_shards import Shard, TokenShards
+from corpusmill.train.token_shards import line_of
 from tests.dedup.near_runs import prose
 
 COPIES = {0: 1, 1: 2, 2: 3, 3: 4, 4: 5, 5: 7, 6: 1}
@@ -48,23 +48,29 @@ def tokenized(run: Path, texts: Path, *overrides: str) -> dict[str, Any]:
         return [mill.run(stage) for stage in ("clean", "dedup", "tokenize")][-1]
 
 
-def borders(shard: Shard) -> np.ndarray:
-    """Of what the stream counts to each document: its end-of-text token is an input of the next."""
-    return np.r_[0, shard.offsets[1:-1] - 1, shard.offsets[-1]]
-
-
-def epoch(run: Path, length: int = 64) -> tuple[Counter[str], TokenStream]:
+def epoch(run: Path, length: int = 16) -> tuple[Counter[str], TokenStream]:
     """How often one epoch has each text, where it has all of its tokens equally often."""
     stream = TokenStream(Folder(str(run / "shards")), seed=3, sequence_length=length, batch_size=1)
-    ids = [row["id"] for entry in stream.shards.manifest["shards"] for row in
-           pq.read_table(run / "shards" / entry["docs"]).to_pylist()]  # fmt: skip
-    lengths = [int(n) for s in stream.shards.shards for n in np.diff(borders(s))]
-    seen: Counter[int] = Counter()
-    for step in range(1, stream.num_chunks + 1):
-        documents = stream.batch(step).documents
-        seen.update(documents[documents != PADDING].tolist())
-    times = {ids[d].partition("-")[0]: n / lengths[d] for d, n in seen.items()}
+    shards = stream.sources["corpus"].first
+    seen: Counter[str] = Counter()
+    for step in range(1, shards.num_tokens + 1):  # as many epochs as a row has tokens: their last row ends with them
+        for stretch in _stretches(stream.batch(step), stream):
+            ids = sidecars(run)[stretch["shard"]]
+            seen[ids[stretch["document"]].partition("-")[0]] += stretch["token_end"] - stretch["token_start"]
+    lengths = {
+        document.partition("-")[0]: int(n)
+        for shard in shards.shards
+        for document, n in zip(sidecars(run)[shard.name], np.diff(shard.offsets), strict=True)
+    }
+    times = {text: n / length / lengths[text] for text, n in seen.items()}
     return Counter({text: int(n) for text, n in times.items() if n == int(n)}), stream
+
+
+@lru_cache(maxsize=8)
+def sidecars(run: Path) -> dict[str, list[str]]:
+    """Ids of the documents of each shard."""
+    names = [path.name.removesuffix(".docs.parquet") for path in (run / "shards").glob("*.docs.parquet")]
+    return {f"{n}.arrow": pq.read_table(run / "shards" / f"{n}.docs.parquet")["id"].to_pylist() for n in names}
 
 
 def test_an_epoch_has_each_survivor_as_often_as_its_cluster_says(texts: Path, tmp_path: Path):
@@ -72,18 +78,17 @@ def test_an_epoch_has_each_survivor_as_often_as_its_cluster_says(texts: Path, tm
     seen, stream = epoch(tmp_path / "run")
     assert seen == {"0": 1, "1": 2, "2": 3, "3": 3, "4": 5, "5": 5, "6": 1}
     assert counts["shards"]["documents"] == len(COPIES)
-    assert counts["tokens_per_epoch"] == stream.shards.num_tokens == stream.shards.manifest["tokens_per_epoch"]
-    assert counts["tokens_per_epoch"] > counts["shards"]["tokens"] == stream.shards.manifest["num_tokens"]
-    assert [e["name"] for e in stream.shards.manifest["shards"]] == [
-        f"shard-00000{suffix}.arrow" for suffix in ("", "-x2", "-x3", "-x5")
-    ]
+    shards = stream.sources["corpus"].first
+    assert counts["tokens_per_epoch"] == shards.num_tokens == shards.manifest["tokens_per_epoch"]
+    assert counts["tokens_per_epoch"] > counts["shards"]["tokens"] == shards.manifest["num_tokens"]
+    assert [e["name"] for e in shards.entries] == [f"shard-00000{suffix}.arrow" for suffix in ("", "-x2", "-x3", "-x5")]
 
 
 def test_without_it_once_each_and_one_shard(texts: Path, tmp_path: Path):
     counts = tokenized(tmp_path / "run", texts)
     seen, stream = epoch(tmp_path / "run")
     assert set(seen.values()) == {1}
-    assert len(stream.shards.shards) == 1
+    assert len(stream.sources["corpus"].first.entries) == 1
     assert counts["tokens_per_epoch"] == counts["shards"]["tokens"]
 
 
@@ -96,17 +101,18 @@ def test_traced_stretches_lie_in_the_shard_of_their_document(texts: Path, tmp_pa
     """Also where a shard has one document, and stands next to itself in the line."""
     tokenized(tmp_path / "run", texts, "tokenize.rehydration=[[1,1],[7,4]]")
     _, stream = epoch(tmp_path / "run")
-    lengths = {(s.name, d): int(n) for s in stream.shards.shards for d, n in enumerate(np.diff(borders(s)))}
+    shards = stream.sources["corpus"].first
+    offsets = {s.name: s.offsets for s in shards.shards}
     seen: Counter[tuple[str, int]] = Counter()
-    for step in range(1, stream.num_chunks + 1):
-        batch = stream.batch(step)
-        for stretch in _stretches(batch, stream):
-            shard = next(s for s in stream.shards.shards if s.name == stretch["shard"])
-            first, last = borders(shard)[stretch["document"]], borders(shard)[stretch["document"] + 1]
+    for step in range(1, shards.num_tokens + 1):
+        for stretch in _stretches(stream.batch(step), stream):
+            first, last = offsets[stretch["shard"]][stretch["document"] :][:2]
             assert first <= stretch["token_start"] < stretch["token_end"] <= last
             seen[stretch["shard"], stretch["document"]] += stretch["token_end"] - stretch["token_start"]
-    weights = {s.name: s.weight for s in stream.shards.shards}
-    assert seen == {key: lengths[key] * weights[key[0]] for key in lengths}
+    weights = {e["name"]: e["weight"] for e in shards.entries}
+    assert seen == {
+        (name, d): 16 * int(n) * weights[name] for name in offsets for d, n in enumerate(np.diff(offsets[name]))
+    }
     assert sorted(weights.values()) == [1, 4]
 
 
@@ -115,9 +121,7 @@ def test_traced_stretches_lie_in_the_shard_of_their_document(texts: Path, tmp_pa
     [([1, 1, 1], [0, 1, 2]), ([1, 2], [1, 0, 1]), ([1, 1, 1, 1, 3], [0, 4, 1, 4, 2, 4, 3]), ([], [])],
 )
 def test_a_shard_stands_in_the_line_as_evenly_as_can_be(weights: list[int], line: list[int]):
-    shards = [Shard(str(i), np.zeros(0, np.uint16), np.zeros(1, np.int64), w) for i, w in enumerate(weights)]
-    found = TokenShards(Folder("nowhere"), {}, shards).line.tolist()
-    assert found == line
+    assert line_of(np.array(weights, np.int64)).tolist() == line
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 99, 100, 999, 1000, 10**6])

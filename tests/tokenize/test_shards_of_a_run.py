@@ -172,7 +172,7 @@ def test_tokens_have_the_smallest_type_that_holds_the_vocabulary(vocabulary: int
     (column,) = pa.ipc.open_file(str(tmp_path / files[0].name)).get_batch(0).columns
     assert str(column.type.value_type) == kind
     assert column.to_pylist() == [[0, vocabulary - 2, vocabulary - 1], [vocabulary - 1]]
-    docs = pq.read_table(tmp_path / files[1].name).to_pylist()
+    docs = pq.read_table(tmp_path / files[2].name).to_pylist()
     assert [(d["id"], d["token_start"], d["num_tokens"], d["text_bytes"]) for d in docs] == [
         ("a", 0, 3, 3),
         ("b", 3, 1, 0),

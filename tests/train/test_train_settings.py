@@ -87,8 +87,8 @@ def test_without_warm_up_the_first_step_has_nearly_the_full_rate() -> None:
 
 def stored(run: Folder, tmp_path: Path, train: Train, ranks: int = 1) -> Folder:
     folder = Folder(str(tmp_path))
-    shards = open_stream(run, train).shards
-    folder.write_json("settings.json", describe(train, shards, deepspeed_config.resolve(train, ranks), ranks))
+    stream = open_stream(run, train)
+    folder.write_json("settings.json", describe(train, stream, deepspeed_config.resolve(train, ranks), ranks))
     return folder
 
 
@@ -106,23 +106,23 @@ def test_a_restart_with_another_setting_is_refused_by_its_name(
 ) -> None:
     folder = stored(run, tmp_path, Train())
     changed = Train().model_copy(update=changes)
-    shards = open_stream(run, changed).shards
+    stream = open_stream(run, changed)
     with pytest.raises(InputError, match=named):
-        require_same(folder, describe(changed, shards, deepspeed_config.resolve(changed, 1), 1))
+        require_same(folder, describe(changed, stream, deepspeed_config.resolve(changed, 1), 1))
 
 
 def test_how_often_to_save_may_change_between_restarts(run: Folder, tmp_path: Path) -> None:
     folder = stored(run, tmp_path, Train())
     changed = Train(checkpoint_every=7, keep_checkpoints=5, ranks=4)
-    shards = open_stream(run, changed).shards
-    require_same(folder, describe(changed, shards, deepspeed_config.resolve(changed, 1), 1))
+    stream = open_stream(run, changed)
+    require_same(folder, describe(changed, stream, deepspeed_config.resolve(changed, 1), 1))
 
 
 def test_another_number_of_ranks_is_refused_before_deepspeed_is_asked(run: Folder, tmp_path: Path) -> None:
     folder = stored(run, tmp_path, Train(), ranks=2)
-    shards = open_stream(run, Train()).shards
+    stream = open_stream(run, Train())
     with pytest.raises(InputError, match="started with 2 ranks, this start has 1; DeepSpeed's ZeRO checkpoints"):
-        require_same(folder, describe(Train(), shards, deepspeed_config.resolve(Train(), 1), 1))
+        require_same(folder, describe(Train(), stream, deepspeed_config.resolve(Train(), 1), 1))
 
 
 def test_another_tokenizer_is_refused(tmp_path: Path) -> None:

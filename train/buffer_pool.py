@@ -1,0 +1,27 @@
+"""Arrays that are used again once nobody looks at them: fresh pages cost a batch four times what filling them does."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+
+_KEPT = 4
+_OURS_ALONE = 3
+"""References to an array that only the pool has: its list's, the loop's, and getrefcount's own."""
+
+
+class BufferPool:
+    """Hands out int64 arrays. One comes again when it and all views of it are gone; until then it is the caller's."""
+
+    def __init__(self) -> None:
+        self._kept: list[np.ndarray] = []
+
+    def take(self, shape: tuple[int, ...]) -> np.ndarray:
+        """An array with any content."""
+        for buffer in self._kept:
+            if buffer.shape == shape and sys.getrefcount(buffer) <= _OURS_ALONE:
+                return buffer
+        made = np.empty(shape, np.int64)
+        self._kept = [*self._kept, made][-_KEPT:]
+        return made

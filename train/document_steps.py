@@ -1,0 +1,63 @@
+"""In which steps a document is trained on: the order of training, backwards. Needs no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from corpusmill.train.stream import TokenStream
+from corpusmill.train.token_shards import Shard, TokenShards, map_shard
+
+
+class Place(NamedTuple):
+    """A shard of a stream: name of its source, number of its stratum there, its number in the stratum."""
+
+    source: str
+    stratum: int
+    shard: int
+
+
+def places(stream: TokenStream) -> Iterator[tuple[Place, TokenShards]]:
+    """Every shard of a stream, and the shards that it is among."""
+    for name, order in stream.samples.sources.items():
+        for number, stratum in enumerate(order.strata):
+            for shard in range(len(stratum.rows.shards.entries)):
+                yield Place(name, number, shard), stratum.rows.shards
+
+
+def shard_at(stream: TokenStream, place: Place) -> Shard:
+    shards = stream.samples.sources[place.source].strata[place.stratum].rows.shards
+    return map_shard(shards.folder, shards.entries[place.shard])
+
+
+def samples_of(stream: TokenStream, place: Place, start: int, stop: int, before: int) -> list[int]:
+    """Samples before sample `before` that have any of the tokens [start, stop) of a shard. Ascending."""
+    order = stream.samples.sources[place.source]
+    stratum = order.strata[place.stratum]
+    laps = order.lap_of(stream.samples.dealt(place.source, before)) + 1  # that have begun by then
+    found: set[int] = set()
+    lap = stratum.lap
+    while True:
+        rows = stratum.rows.holding(place.shard, start, stop, lap - stratum.lap)
+        if not len(rows) or rows[0] >= stratum.before(laps):  # a lap's head may lie in the last row of the one before
+            break
+        for row in rows.tolist():
+            sample = stream.samples.sample_of(place.source, order.number_of(place.stratum, row))
+            if sample is not None and sample < before:
+                found.add(sample)
+        lap += 1
+    return sorted(found)
+
+
+def steps_of(
+    stream: TokenStream, place: Place, document: int, last_step: int, offsets: np.ndarray
+) -> list[tuple[int, int]]:
+    """(step, sample within its global batch) up to `last_step` in which a document of a shard is trained on.
+
+    `offsets` are the shard's.
+    """
+    start, stop = int(offsets[document]), int(offsets[document + 1])
+    samples = samples_of(stream, place, start, stop, stream.first_sample(last_step + 1))
+    return [found for found in map(stream.step_of, samples) if found is not None]

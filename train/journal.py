@@ -1,0 +1,115 @@
+"""What is to change in a stream while it is read: RUN/train/journal.jsonl, one entry to a line.
+
+An entry holds from a sample that was not dealt yet. So weights may change, sources and shards may be added, and bad
+samples may be left out, and the stream stays a pure function: of its settings and this file.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from corpusmill.errors import DamagedError, InputError
+from corpusmill.storage import Folder, digest
+
+JOURNAL = "journal.jsonl"
+
+
+class AddedSource(BaseModel):
+    """A source that was not there before: a folder of shards, and what it held then."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    shards: str
+    num_shards: Annotated[int, Field(gt=0)]
+    fingerprint: str
+
+
+class Entry(BaseModel):
+    """From sample `at` on (counted from 0 through all epochs, skipped ones included).
+
+    `weights` of all sources replace those before; `add` are sources, each of which needs a weight; `grow` says how many
+    of its manifest's shards a source has from here; `skip` is a range of samples, [first, stop), that are not trained
+    on. `why` is for people.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    at: Annotated[int, Field(ge=0)]
+    weights: dict[str, float] | None = None
+    add: dict[str, AddedSource] = {}
+    grow: dict[str, Annotated[int, Field(gt=0)]] = {}
+    skip: tuple[int, int] | None = None
+    why: str = ""
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Entry:
+        if not (self.weights or self.add or self.grow or self.skip):
+            raise ValueError("an entry says weights, add, grow or skip")
+        if self.skip and not self.at <= self.skip[0] < self.skip[1]:
+            raise ValueError(f"a range to skip begins at its entry's sample or later and is not empty: {self.skip}")
+        if self.add and not self.weights:
+            raise ValueError("an added source needs weights, of it and all others")
+        return self
+
+    def describe(self) -> dict[str, Any]:
+        return self.model_dump(mode="json", exclude_defaults=True)
+
+
+class Journal:
+    """Entries in order of `at`."""
+
+    def __init__(self, entries: Iterable[Entry | Mapping[str, Any]] = ()) -> None:
+        found = [e if isinstance(e, Entry) else parse_entry(e, "an entry") for e in entries]
+        self.entries: Sequence[Entry] = tuple(sorted(found, key=lambda e: e.at))
+
+    def before(self, sample: int) -> list[Entry]:
+        """Entries that samples before `sample` depend on."""
+        return [e for e in self.entries if e.at < sample]
+
+    def digest(self, sample: int) -> str:
+        """Names what was so for the samples before `sample`."""
+        return digest([e.describe() for e in self.before(sample)])
+
+    def skipped(self) -> list[tuple[int, int]]:
+        """Disjoint ranges of samples, ascending."""
+        merged: list[tuple[int, int]] = []
+        for first, stop in sorted(e.skip for e in self.entries if e.skip):
+            if merged and first <= merged[-1][1]:
+                merged[-1] = merged[-1][0], max(stop, merged[-1][1])
+            else:
+                merged.append((first, stop))
+        return merged
+
+
+def read_journal(train: Folder) -> Journal:
+    """The journal of a training folder; empty if there is none."""
+    if not train.exists(JOURNAL):
+        return Journal()
+    lines = train.read_bytes(JOURNAL).decode().splitlines()
+    entries = []
+    for number, line in enumerate(lines, 1):
+        where = f"{train.url}/{JOURNAL}, line {number}"
+        try:
+            value = json.loads(line)
+        except ValueError as e:
+            raise DamagedError(f"{where} is not JSON ({e}): it was changed by hand. Mend it or take it out") from e
+        entries.append(parse_entry(value, where))
+    return Journal(entries)
+
+
+def parse_entry(value: Any, where: str) -> Entry:
+    try:
+        return Entry.model_validate(value)
+    except ValidationError as e:
+        first = e.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        raise InputError(f"{where}: {key + ': ' if key else ''}{first['msg'].removeprefix('Value error, ')}") from e
+
+
+def append(train: Folder, entry: Entry) -> None:
+    """Put an entry at the end. The file is replaced whole, so a reader never sees half a line."""
+    before = train.read_bytes(JOURNAL) if train.exists(JOURNAL) else b""
+    line = json.dumps(entry.describe(), sort_keys=True, ensure_ascii=False)
+    train.write_bytes(JOURNAL, before + line.encode() + b"\n")

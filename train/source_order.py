@@ -1,0 +1,159 @@
+"""The order in which a source's rows come: lap after lap, each a permutation of all its rows.
+
+A source is one stratum or, when shards were added while it was read, several. From the row at which a stratum is added
+to the end of that lap, its rows are merged evenly with those that were left; from the next lap on all rows are
+permuted together. Everything is computed from a few integers, forwards (which rows are numbers i to j?) and backwards
+(which number is this row?).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+
+from corpusmill.storage import digest
+from corpusmill.train.permutation import inverse, permute, round_keys
+from corpusmill.train.strata import Rows
+
+
+@dataclass(frozen=True)
+class _Stratum:
+    rows: Rows
+    lap: int  # the source's lap in which it was added
+    at: int  # how many rows of that lap had come before
+
+    def before(self, lap: int) -> int:
+        """Its rows in all laps of the source before `lap`."""
+        return self.rows.before(max(0, lap - self.lap))
+
+    def in_lap(self, lap: int) -> int:
+        return self.before(lap + 1) - self.before(lap)
+
+
+class SourceOrder:
+    """Rows of a source by number, for ever. `key` (the seed and the source's name) makes its order."""
+
+    def __init__(self, key: str, rows: Rows) -> None:
+        self._key = key
+        self.strata = [_Stratum(rows, 0, 0)]
+
+    def add(self, number: int, rows: Rows) -> None:
+        """Let a stratum come in from row `number` on. Strata are added in ascending order of number."""
+        lap = self.lap_of(number)
+        self.strata.append(_Stratum(rows, lap, number - self.start(lap)))
+
+    def start(self, lap: int) -> int:
+        """The number of a lap's first row."""
+        return sum(s.before(lap) for s in self.strata)
+
+    def lap_of(self, number: int) -> int:
+        """The lap that row `number` is in."""
+        low, high = 0, 1
+        while self.start(high) <= number:
+            low, high = high, 2 * high
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if self.start(middle) <= number else (low, middle)
+        return low
+
+    def rows(self, first: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """Rows `first` .. `first + count - 1`: (stratum int64[count], its row through all laps int64[count])."""
+        strata, rows = np.empty(count, np.int64), np.empty(count, np.int64)
+        done = 0
+        while done < count:
+            lap = self.lap_of(first + done)
+            start = self.start(lap)
+            here = min(count - done, self.start(lap + 1) - first - done)
+            low = first + done - start
+            strata[done : done + here], rows[done : done + here] = self._in_lap(lap, low, low + here)
+            done += here
+        return strata, rows
+
+    def number_of(self, stratum: int, row: int) -> int:
+        """The number of a stratum's row (through all laps)."""
+        chosen = self.strata[stratum]
+        lap = chosen.lap
+        while chosen.before(lap + 1) <= row:
+            lap += 1
+        return self.start(lap) + self._place_in_lap(lap, stratum, row - chosen.before(lap))
+
+    def _members(self, lap: int) -> tuple[list[int], list[int]]:
+        """Strata that are permuted together in a lap, and those that come in during it, in order."""
+        base = [i for i, s in enumerate(self.strata) if s.lap < lap or (s.lap == lap and s.at == 0)]
+        return base, [i for i, s in enumerate(self.strata) if s.lap == lap and s.at > 0]
+
+    def _in_lap(self, lap: int, low: int, high: int) -> tuple[np.ndarray, np.ndarray]:
+        base, added = self._members(lap)
+        return self._merged(lap, base, added, low, high)
+
+    def _merged(
+        self, lap: int, base: list[int], added: list[int], low: int, high: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Rows `low` to `high` of the lap that `base` and `added` make."""
+        if not added:
+            return self._permuted(lap, base, low, high)
+        *older, newest = added
+        at, new = self.strata[newest].at, self.strata[newest].in_lap(lap)
+        left = sum(self.strata[i].in_lap(lap) for i in (*base, *older)) - at
+        if high <= at or not new:
+            return self._merged(lap, base, older, low, high)
+        if low < at:
+            head, tail = self._merged(lap, base, older, low, at), self._merged(lap, base, added, at, high)
+            return np.concatenate([head[0], tail[0]]), np.concatenate([head[1], tail[1]])
+        first, last = low - at, high - at
+        is_new = _is_new(first * new % (left + new), last - first, new, left + new)
+        new_low, new_high = first * new // (left + new), last * new // (left + new)
+        strata, rows = np.empty(last - first, np.int64), np.empty(last - first, np.int64)
+        strata[is_new], rows[is_new] = self._permuted(lap, [newest], new_low, new_high)
+        old = self._merged(lap, base, older, at + first - new_low, at + last - new_high)
+        strata[~is_new], rows[~is_new] = old
+        return strata, rows
+
+    def _permuted(self, lap: int, members: list[int], low: int, high: int) -> tuple[np.ndarray, np.ndarray]:
+        borders = self._borders(lap, members)
+        images = permute(low, high - low, int(borders[-1]), self._keys(lap, members))
+        place = np.searchsorted(borders, images, side="right") - 1
+        before = np.array([self.strata[i].before(lap) for i in members], np.int64)
+        return np.array(members, np.int64)[place], images - borders[place] + before[place]
+
+    def _place_in_lap(self, lap: int, stratum: int, row: int) -> int:
+        """Where row `row` of a stratum (from 0 in this lap) comes in a lap."""
+        base, added = self._members(lap)
+        members = base if stratum in base else [stratum]
+        borders = self._borders(lap, members)
+        image = np.array([borders[members.index(stratum)] + row], np.int64)
+        place = int(inverse(image, int(borders[-1]), self._keys(lap, members))[0])
+        older = sum(self.strata[i].in_lap(lap) for i in base)
+        for i in added:
+            at, new = self.strata[i].at, self.strata[i].in_lap(lap)
+            left = older - at
+            if i == stratum:
+                place = at + -(-(place + 1) * (left + new) // new) - 1
+            elif (stratum in base or added.index(stratum) < added.index(i)) and place >= at and new:
+                place = at + (place - at) * (left + new) // left
+            older += new
+        return place
+
+    def _borders(self, lap: int, members: list[int]) -> np.ndarray:
+        return np.cumsum([0, *(self.strata[i].in_lap(lap) for i in members)])
+
+    def _keys(self, lap: int, members: list[int]) -> np.ndarray:
+        names = [self.strata[i].rows.shards.fingerprint for i in members]
+        return round_keys(names[0] if len(names) == 1 else digest(names), self._key, lap)
+
+
+@njit(cache=True, nogil=True)
+def _is_new(rest, count, new, total):  # type: ignore[no-untyped-def]
+    """Of `count` places of a merge of `new` among `total`: whether each is one of the new. bool[count].
+
+    `rest` is (first place * new) % total.
+    """
+    found = np.empty(count, np.bool_)
+    for k in range(count):
+        rest += new
+        found[k] = rest >= total
+        if found[k]:
+            rest -= total
+    return found

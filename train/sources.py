@@ -1,0 +1,132 @@
+"""The sources of a stream: folders of shards, pinned to what they held when the training began."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from corpusmill.errors import DamagedError, InputError
+from corpusmill.storage import Folder, digest
+from corpusmill.train.journal import Journal
+from corpusmill.train.token_shards import MANIFEST, TokenShards, read_manifest, require_files
+
+CORPUS = "corpus"
+"""The name of the one source of a stream without a mixture."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Shards of a folder: the first `num_shards` of its manifest (None: all that it has now) whose entries' `source` is
+    `label` (None: whatever it is)."""
+
+    folder: Folder
+    num_shards: int | None = None
+    label: str | None = None
+
+
+def sources_of(folders: Mapping[str, Folder], weights: Mapping[str, float] | None) -> dict[str, Source]:
+    """The sources of a mixture: those folders, or the labels within a single one that the weights name."""
+    if len(folders) == 1 and weights and not weights.keys() <= folders.keys():
+        (folder,) = folders.values()
+        labels = sorted({label_of(e) for e in read_manifest(folder)["shards"]})
+        if weights.keys() != set(labels):
+            raise InputError(
+                f"a mixture of {', '.join(weights)}, but the shards of {folder.url} are of: {', '.join(labels)}. Give "
+                "each of these a weight, 0 where one is not to be used"
+            )
+        return {label: Source(folder, label=label) for label in labels}
+    return {name: Source(folder) for name, folder in folders.items()}
+
+
+def shards_at(path: str) -> Folder:
+    """A folder of shards, or the one in a run folder."""
+    folder = Folder(path)
+    return folder.sub("shards") if not folder.exists(MANIFEST) and folder.exists(f"shards/{MANIFEST}") else folder
+
+
+def all_strata(sources: Mapping[str, Source], journal: Journal) -> list[TokenShards]:
+    """What the sources begin with, and what the journal adds to them."""
+    opened = {name: OpenSource(name, source) for name, source in sources.items()}
+    found = [source.first for source in opened.values()]
+    for entry in journal.entries:
+        found += [opened[name].grown(count) for name, count in entry.grow.items() if name in opened]
+        for name, added in entry.add.items():
+            opened[name] = OpenSource(name, Source(Folder(added.shards), added.num_shards))
+            found.append(opened[name].first)
+    return found
+
+
+def label_of(entry: Mapping[str, Any]) -> str:
+    return str(entry.get("source") or CORPUS)
+
+
+class OpenSource:
+    """A source with its manifest: the stratum it begins with, and those by which it may grow."""
+
+    def __init__(self, name: str, source: Source) -> None:
+        self.name, self.folder, self._label = name, source.folder, source.label
+        self.manifest = read_manifest(source.folder)
+        self._sizes = sealed_sizes(self.manifest)
+        self.num_shards = source.num_shards or max(self._sizes)
+        self.first = self._stratum(0, self.num_shards)
+        if self.first.num_tokens == 0:
+            raise InputError(
+                f"{source.folder.url} holds no tokens{'' if source.label is None else ' of ' + source.label}: nothing "
+                "was kept to train on. See the report for what was dropped"
+            )
+
+    def grown(self, num_shards: int) -> TokenShards:
+        """The stratum of the shards that came since, up to `num_shards`; the source then has as many."""
+        if num_shards <= self.num_shards:
+            raise InputError(f"{self.name} has {self.num_shards} shards already; it cannot grow to {num_shards}")
+        stratum = self._stratum(self.num_shards, num_shards)
+        self.num_shards = num_shards
+        return stratum
+
+    def describe(self) -> dict[str, Any]:
+        """What pins it."""
+        return {"num_shards": self.num_shards, "fingerprint": self.first.fingerprint}
+
+    def _stratum(self, start: int, stop: int) -> TokenShards:
+        if stop not in self._sizes:
+            raise DamagedError(
+                f"{self.folder.url} was never sealed with {stop} shards, but with {sorted(self._sizes)}: it is another "
+                "folder than the training began with, or its manifest was changed"
+            )
+        entries = self.manifest["shards"][start:stop]
+        chosen = tuple(e for e in entries if self._label is None or label_of(e) == self._label)
+        fingerprint = self._sizes[stop] if self._label is None else digest([self._sizes[stop], self._label])
+        stratum = TokenShards(self.folder, self.manifest, chosen, fingerprint)
+        require_files(stratum)
+        return stratum
+
+
+def sealed_sizes(manifest: Mapping[str, Any]) -> dict[int, str]:
+    """Numbers of shards with which the folder was sealed, and the fingerprint of each."""
+    sealed = {int(h["num_shards"]): str(h["fingerprint"]) for h in manifest.get("history", []) if "num_shards" in h}
+    return sealed or {len(manifest["shards"]): str(manifest["fingerprint"])}  # one of before there were versions
+
+
+def require_one_tokenizer(sources: Mapping[str, OpenSource]) -> None:
+    """InputError names the source whose ids mean other words."""
+    first = next(iter(sources.values()))
+    for source in sources.values():
+        ours, theirs = first.manifest["tokenizer"], source.manifest["tokenizer"]
+        if theirs["sha256"] != ours["sha256"]:
+            raise InputError(
+                f"{source.folder.url} ({source.name}) was made with tokenizer {theirs['sha256'][:12]}, "
+                f"{first.folder.url} ({first.name}) with {ours['sha256'][:12]}: token ids would mean other words. Make "
+                "its shards with the other's tokenizer (tokenize.tokenizer)"
+            )
+
+
+def natural_weights(sources: Mapping[str, OpenSource]) -> dict[str, float]:
+    """As many samples of each as it has tokens."""
+    return {name: float(source.first.num_tokens) for name, source in sources.items()}
+
+
+def token_type(manifest: Mapping[str, Any]) -> np.dtype:
+    return np.dtype(str(manifest["token_type"]))

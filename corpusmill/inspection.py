@@ -96,9 +96,9 @@ def _show_shards(console: Console, folder: Folder, manifest: Mapping[str, Any]) 
     sources = any(e.get("source") is not None for e in entries)
     table = Table(title=f"shards {folder.url}", title_justify="left")
     for column in ("shard", *(["source"] if sources else [])):
-        table.add_column(column, overflow="fold")
+        table.add_column(column, overflow="fold", min_width=8)
     for column in ("documents", "tokens", "weight", "text bytes", "file bytes"):
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", no_wrap=True)
     for entry in entries[:_MAX_SHARDS]:
         size = sizes.get(entry["name"])
         counts = [f"{entry.get(k, 0):,}" for k in ("num_documents", "num_tokens")]

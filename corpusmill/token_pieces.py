@@ -64,7 +64,7 @@ def split_bytes(data: bytes) -> tuple[Piece, ...]:
     found = []
     for escaped, run in groupby(data.decode("utf-8", "surrogateescape"), lambda c: ord(c) in _ESCAPED):
         part = "".join(run)
-        whole = "".join(f"\\x{ord(c) - 0xDC00:02x}" for c in part) if escaped else plain(part)
+        whole = "".join(f"\\x{ord(c) - 0xDC00:02x}" for c in part) if escaped else plain(part.replace("\r", "\u240d"))
         found.append(Piece(whole, "bytes" if escaped else "text"))
     return tuple(found)
 

@@ -106,19 +106,20 @@ def test_a_character_in_pieces_is_shown_as_bytes(run: Path):
     assert "caf\\xc3\\xa9 \\xe6\\x97\\xa5" in without_colours(shown(shard(run), document=1, coloured=True))
 
 
-@given(st.lists(st.one_of(st.binary(max_size=6), st.text("ab\u00e9\u65e5\U0001f600", max_size=4).map(str.encode))))
-def test_pieces_put_together_are_the_bytes(parts: list[bytes]):
-    data = b"".join(parts)
-    pieces = split_bytes(data)
-    lengths = [len(p.text) // 4 if p.kind == "bytes" else None for p in pieces]
-    whole = data.decode("utf-8", "surrogateescape")
-    for piece, length in zip(pieces, lengths, strict=True):
-        taken, whole = whole[: length or len(piece.text)], whole[length or len(piece.text) :]
-        if piece.kind == "bytes":
-            assert piece.text == "".join(f"\\x{b:02x}" for b in taken.encode("utf-8", "surrogateescape"))
-        else:
-            taken.encode()  # whole characters only: this would raise
-    assert whole == ""
+@given(st.lists(st.sampled_from(b"A\xc3\xa9\xe6\x97\xa5\xf0\x9f\x98\x80\xff"), max_size=12).map(bytes))
+def test_pieces_put_together_are_the_bytes(data: bytes):
+    pieces, again = split_bytes(data), b""
+    for text, kind in pieces:
+        again += bytes(int(b, 16) for b in text.split("\\x")[1:]) if kind == "bytes" else text.encode()
+    assert again == data
+    assert [kind for _, kind in pieces] == [
+        ("text", "bytes")[(i + (pieces[0].kind == "bytes")) % 2] for i in range(len(pieces))
+    ]
+    assert "".join(text for text, kind in pieces if kind == "text") == data.decode(errors="ignore")
+
+
+def test_a_line_that_ends_as_on_windows_is_not_shown_as_another():
+    assert [p.text for p in split_bytes(b"a\r\n")] == ["a\u240d\n"]
 
 
 def test_what_strangers_wrote_cannot_steer_the_terminal(run: Path, tmp_path: Path):

@@ -328,13 +328,18 @@ def documents(
 
 @app.command(rich_help_panel=_LOOK)
 def inspect(
-    path: Annotated[str, typer.Argument(help="A run folder, a WARC, a Parquet part, or a shard.")],
-    rows: Annotated[int, typer.Option(min=1, help="Rows to show.")] = 3,
+    path: Annotated[str, typer.Argument(help="A run folder, a folder of shards, a shard, a WARC, or a Parquet part.")],
+    rows: Annotated[int, typer.Option(min=1, help="Rows, or documents of a shard, to show.")] = 3,
+    document: Annotated[int, typer.Option(min=0, help="Of a shard: the number of the first document to show.")] = 0,
+    url: Annotated[str | None, typer.Option(help="Of a shard: the documents with this URL or record id.")] = None,
+    ids: Annotated[bool, typer.Option("--ids", help="Of a shard: token ids below the tokens.")] = False,
+    tokenizer: Annotated[str | None, typer.Option(help="Of a shard outside a run: its tokenizer.")] = None,
 ) -> None:
-    """Show what is in a run folder, a WARC, a Parquet part or a shard."""
+    """Show what is in a run folder, a folder of shards, a shard, a WARC or a Parquet part."""
     from corpusmill.inspection import show
+    from corpusmill.shard_view import ShardQuery
 
-    show(Console(soft_wrap=True), path, rows)
+    show(Console(soft_wrap=True), path, rows, ShardQuery(document, url, ids, tokenizer))
 
 
 @app.command(rich_help_panel=_LOOK)

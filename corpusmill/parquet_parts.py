@@ -57,7 +57,7 @@ def read_part(
 ) -> Iterator[pa.RecordBatch]:
     """The rows of one part, a row group at a time; columns that an older part lacks are null."""
     wanted = pa.schema([f for f in schema if columns is None or f.name in columns])
-    with folder.open(name) as f, _damage_named(f"{folder.url}/{name}"):
+    with folder.open(name) as f, damage_named(f"{folder.url}/{name}"):
         parquet = pq.ParquetFile(f)
         metadata = parquet.schema_arrow.metadata or {}
         check_version(metadata.get(VERSION_KEY), f"{folder.url}/{name}")
@@ -68,7 +68,7 @@ def read_part(
 
 
 @contextmanager
-def _damage_named(url: str) -> Iterator[None]:
+def damage_named(url: str) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowInvalid, OSError) as e:

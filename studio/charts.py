@@ -94,7 +94,7 @@ def histogram(key: str, title: str, description: str, up: Series, axis: Axis, do
     if down is not None:
         body += _bars(down, x, low, high, middle, floor, "bar lost")
     body += _line(_LEFT, middle, WIDTH - _RIGHT, middle, "axis")
-    body += "".join(_tick(x(t), floor, short(t)) for t in axis.ticks if edges[low] <= t <= edges[high])
+    body += "".join(_tick(x(t), floor, short(t)) for t in _ticks(axis, float(edges[low]), float(edges[high])))
     body += _marks(axis, x, floor, float(edges[low]), float(edges[high]))
     body += f'<text class="name" x="{WIDTH - _RIGHT}" y="{HEIGHT - 4}" text-anchor="end">{text(axis.name)}</text>'
     return svg(key, title, description, body)
@@ -151,6 +151,16 @@ def _extent(rows: Sequence[Series]) -> tuple[int, int]:
     """Edges between which all bars lie."""
     used = sorted(i for s in rows for i, n in enumerate(s.bins.counts.tolist()) if n)
     return used[0], used[-1] + 1
+
+
+def _ticks(axis: Axis, low: float, high: float) -> list[float]:
+    """Those of the axis; where the bars lie so close that fewer than two are among them, closer ones, or the ends."""
+    closer = [m * 10.0**power for power in range(-2, 12) for m in (1, 2, 5)] if axis.log else nice_ticks(low, high, 5)
+    for ticks in (axis.ticks, closer):
+        found = [t for t in ticks if low <= t <= high]
+        if len(found) > 1:
+            return found
+    return [low, high]
 
 
 def _bars(series: Series, x: Scale, low: int, high: int, base: float, top: float, css: str) -> str:

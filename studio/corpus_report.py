@@ -9,7 +9,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from importlib import resources
 from typing import Any
 
@@ -25,6 +26,7 @@ from corpusmill.studio.plain_text import excerpt, label, plain
 from corpusmill.studio.reasons import explain
 from corpusmill.studio.report_charts import charts_of
 from corpusmill.studio.run_facts import RunFacts, collect, identities
+from corpusmill.studio.token_facts import NO_SOURCE, TokenRow
 
 REPORT = "report.html"
 TOP_HOSTS = 20
@@ -74,7 +76,8 @@ def render(facts: RunFacts) -> str:
         reasons=reason_rows(facts),
         languages=_bars(cleaned["languages"]),
         lost_languages=_bars(dict(facts.dropped.languages())),
-        host_tables=_hosts(facts),
+        hosts=_hosts(facts),
+        token_tables=_token_tables(facts),
         charts=charts_of(facts),
         **_duplicate_words(facts),
         measures_shown=_MEASURES_SHOWN,
@@ -116,17 +119,37 @@ def _bars(counts: Mapping[str, int]) -> list[tuple[str, int, float]]:
     return rows + ([(f"{others} others", rest, rest / total)] if rest else [])
 
 
-def _hosts(facts: RunFacts) -> list[dict[str, Any]]:
-    """The largest hosts by documents, and by tokens where there are any: (host, number, share)."""
+def _hosts(facts: RunFacts) -> dict[str, Any]:
+    """The largest hosts by documents: (host, documents, share), how many there are, and the share of those shown."""
     assert facts.kept is not None
-    tables = []
-    for what, counts in (("documents", facts.kept.hosts), ("tokens", facts.host_tokens)):
-        total = sum(counts.values())
-        top = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:TOP_HOSTS]
-        if total:
-            rows = [(label(host), n, n / total) for host, n in top]
-            tables.append({"what": what, "rows": rows, "hosts": len(counts), "share": sum(r[2] for r in rows)})
-    return tables
+    counts = facts.kept.hosts
+    total = sum(counts.values()) or 1
+    top = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:TOP_HOSTS]
+    rows = [(label(host), n, n / total) for host, n in top]
+    return {"rows": rows, "hosts": len(counts), "share": sum(r[2] for r in rows)}
+
+
+def _token_tables(facts: RunFacts) -> dict[str, Any]:
+    """What the section on tokens shows in tables, as far as there are tokens."""
+    found = facts.tokens
+    if found is None:
+        return {}
+    total = sum(row.tokens for row in found.languages) or 1
+    return {
+        "trained": total,
+        "sources": _largest(found.sources) if [row.name for row in found.sources] != [NO_SOURCE] else [],
+        "languages": _largest(found.languages),
+        "hosts": found.hosts,
+        "hosts_share": sum(row.tokens for row in found.hosts) / total,
+        "longer_share": found.lengths.share_above(found.packing.sequence_length),
+    }
+
+
+def _largest(rows: Sequence[TokenRow]) -> list[TokenRow]:
+    """The first, and the others together in a last row."""
+    rest = rows[TOP_LANGUAGES:]
+    others = TokenRow(f"{len(rest)} others", *(sum(getattr(row, f.name) for row in rest) for f in fields(TokenRow)[1:]))
+    return [*rows[:TOP_LANGUAGES], others] if rest else list(rows)
 
 
 def _duplicate_words(facts: RunFacts) -> dict[str, Any]:

@@ -5,14 +5,18 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
+import numpy as np
 from markupsafe import Markup
 
 from corpusmill.studio.charts import Axis, Series, histogram, line_chart
 from corpusmill.studio.duplicate_charts import cluster_sizes, collision_curve
 from corpusmill.studio.run_facts import RunFacts
+from corpusmill.studio.tallies import TOKEN_EDGES
+from corpusmill.studio.token_facts import TokenFacts
 from corpusmill.studio.training_facts import smoothed, thinned
 
 _WORD_TICKS = (1, 10, 100, 1000, 10_000, 100_000)
+_TOKEN_TICKS = tuple(10**power for power in range(8))
 _MEASURES = {
     "non_symbol_words": ("Words", "words, punctuation not counted", _WORD_TICKS, True),
     "mean_word_chars": ("Mean length of a word", "characters", (0, 2, 4, 6, 8, 10, 12, 14, 16), False),
@@ -26,10 +30,11 @@ _BOUNDS = {
 
 
 def charts_of(facts: RunFacts) -> dict[str, Any]:
-    """Drawings by name: `lengths`, `measures` (a list); `sizes`, `curve` and `loss` where there are such."""
+    """Drawings by name: `lengths`, `measures` (a list); the others, where there is something to draw."""
     charts: dict[str, Any] = {
         "lengths": _lengths(facts),
         "measures": _measures(facts),
+        "token_lengths": None,
         "sizes": None,
         "curve": None,
         "loss": None,
@@ -40,6 +45,8 @@ def charts_of(facts: RunFacts) -> dict[str, Any]:
         charts["curve"] = collision_curve(
             chosen["bands"], chosen["rows"], chosen["verify"], found.similarity, found.quality
         )
+    if facts.tokens is not None and facts.tokens.lengths.counts:
+        charts["token_lengths"] = _token_lengths(facts.tokens)
     if facts.training is not None and facts.training.steps:
         charts["loss"] = _loss(facts)
     return charts
@@ -56,6 +63,25 @@ def _lengths(facts: RunFacts) -> Markup:
     return histogram(
         "lengths", "Length of documents in words", description,
         Series("documents", kept.measures["non_symbol_words"]), Axis("words", _WORD_TICKS, True, _spread(marks)),
+    )  # fmt: skip
+
+
+def _token_lengths(facts: TokenFacts) -> Markup:
+    lengths = facts.lengths
+    low, median, high, longest = (lengths.quantile(q) for q in (0.05, 0.5, 0.95, 1.0))
+    description = (
+        f"Tokens of a document: half have at most {median:,}, one in twenty at most {low:,}, one in twenty more than "
+        f"{high:,}; the longest has {longest:,}."
+    )
+    row, edges = facts.packing.sequence_length, TOKEN_EDGES
+    bins = lengths.bins(edges)
+    used = np.flatnonzero(bins.counts)
+    marks = [(float(low), f"p5 {low:,}"), (float(median), f"median {median:,}"), (float(high), f"p95 {high:,}")]
+    if edges[used[0]] <= row <= edges[used[-1] + 1]:
+        marks.append((float(row), f"a row of {row:,}"))
+    return histogram(
+        "token-lengths", "Length of documents in tokens", description,
+        Series("documents", bins), Axis("tokens", _TOKEN_TICKS, True, _spread(sorted(marks))),
     )  # fmt: skip
 
 

@@ -5,7 +5,6 @@ Nothing here depends on the clock, the machine or where the folder lies.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
@@ -15,12 +14,11 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from corpusmill.ledger import StageLedger, verify_outputs
-from corpusmill.parquet_parts import read_part
-from corpusmill.schemas import SHARD_DOCS
 from corpusmill.storage import Folder
 from corpusmill.studio import duplicate_facts, page_facts
 from corpusmill.studio.duplicate_facts import Duplicates
 from corpusmill.studio.page_facts import Dropped, Kept
+from corpusmill.studio.token_facts import TokenFacts, read_tokens
 from corpusmill.studio.training_facts import Training, read_evaluation, read_training
 
 STAGES = ("clean", "dedup", "tokenize")
@@ -52,7 +50,7 @@ class RunFacts:
     dropped: Dropped | None
     duplicates: Duplicates | None
     sample: list[Mapping[str, Any]]
-    host_tokens: Counter[str]
+    tokens: TokenFacts | None
     training: Training | None
     evaluation: dict[str, Any] | None
 
@@ -81,7 +79,7 @@ def collect(run: Folder) -> RunFacts:
         sample = [found[address] for _, address in kept.sample]
     return RunFacts(
         _name(run), manifests, settings, outdated, _inputs(run, manifests), kept, dropped, duplicates, sample,
-        _host_tokens(run) if "tokenize" in manifests else Counter(), read_training(run), read_evaluation(run),
+        read_tokens(run) if "tokenize" in manifests else None, read_training(run), read_evaluation(run),
     )  # fmt: skip
 
 
@@ -97,6 +95,9 @@ def identities(facts: RunFacts) -> list[Identity]:
             ("dropped rows counted", sum(cleaned["dropped"].values()), facts.dropped.rows),
         ):
             found.append(Identity((name, whole), [("found on the disk", rows)]))
+    if tokenised is not None and facts.tokens is not None:
+        whole = sum(tokenised[kind]["tokens"] for kind in ("shards", "heldout"))
+        found.append(Identity(("tokens counted", whole), [("found in the sidecars of shards", facts.tokens.counted)]))
     if cleaned is not None and deduplicated is not None and tokenised is not None:
         found.append(_second("documents", cleaned["documents"], deduplicated["removed"], tokenised, "documents", 0))
         cut = tokenised["cut_bytes"]
@@ -163,15 +164,3 @@ def shown_name(name: str) -> str:
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
     path = PurePath(name)
     return path.name if path.is_absolute() else str(path)
-
-
-def _host_tokens(run: Folder) -> Counter[str]:
-    """Tokens by host, held-out documents included. Grows with the number of hosts."""
-    tokens: Counter[str] = Counter()
-    for kind in ("shards", "heldout"):
-        for entry in run.read_json(f"{kind}/manifest.json")["shards"]:
-            for batch in read_part(run, f"{kind}/{entry['docs']}", SHARD_DOCS, ("host", "num_tokens")):
-                counts = zip(batch.column("host").to_pylist(), batch.column("num_tokens").to_pylist(), strict=True)
-                for host, number in counts:
-                    tokens[host or "(no host)"] += number
-    return tokens

@@ -11,6 +11,8 @@ import xxhash
 
 WORD_EDGES = np.unique(np.round(10 ** (np.arange(0, 56) / 10)))
 """Ten bins to a factor of ten, at whole words: 1, 2, 3, 4, 5, 6, 8, 10, 13 ... 50 ... 316,228."""
+TOKEN_EDGES = np.unique(np.round(10 ** (np.arange(0, 76) / 10)))
+"""The same up to 31,622,777: a document is one page, and pages have no more than some megabytes."""
 _MAX_DISTINCT = 10_000
 
 
@@ -47,6 +49,11 @@ class IntegerCounts:
             return 0
         reached = np.cumsum([self.counts[v] for v in values])
         return values[int(np.searchsorted(reached, share * reached[-1]))]
+
+    def share_above(self, bound: int) -> float:
+        """Of the sum of all values, the share of those that are greater; 0 where there are none."""
+        whole = sum(value * times for value, times in self.counts.items())
+        return sum(value * times for value, times in self.counts.items() if value > bound) / (whole or 1)
 
     def bins(self, edges: np.ndarray) -> Bins:
         bins = Bins(edges)

@@ -10,6 +10,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from warcio.statusandheaders import StatusAndHeaders
 from warcio.warcwriter import WARCWriter
@@ -19,10 +20,13 @@ from corpusmill.context import RunContext
 from corpusmill.dedup import dedup_job
 from corpusmill.engines import make_engine
 from corpusmill.errors import DamagedError, InputError
+from corpusmill.parquet_parts import read_part
 from corpusmill.recipe import parse_recipe
+from corpusmill.schemas import SHARD_DOCS
 from corpusmill.storage import Folder
 from corpusmill.studio.corpus_report import write_report
 from corpusmill.studio.duplicate_facts import compare
+from corpusmill.studio.packing_facts import packing_facts
 from corpusmill.studio.plain_text import excerpt, plain
 from corpusmill.studio.reasons import explain
 from corpusmill.studio.run_facts import shown_name
@@ -247,6 +251,45 @@ def test_every_reason_of_the_manifest_appears_with_its_count_and_explanation(run
         assert about.explanation in page.text
     assert "http://gone.example/<script>?x" in page.text
     assert "detail: 404" in page.text
+
+
+def test_tokens_are_shown_by_language_host_and_length_and_add_up(run: Folder, page: Page) -> None:
+    tokenised = run.read_json("tokenize/manifest.json")["counts"]
+    trained, held = tokenised["shards"], tokenised["heldout"]
+    total = trained["tokens"] + held["tokens"]
+    rows = [row for batch in docs_of(run, "shards") for row in batch.to_pylist()]
+    per_token = f"{trained['text_bytes'] / trained['tokens']:.2f}"
+    assert f"{total:,} tokens counted = {total:,} found in the sidecars of shards" in page.text
+    assert f"en {trained['tokens']:,} 100.0% {per_token} {trained['documents']} {held['tokens']:,} " in page.text
+    assert f"The longest {max(row['num_tokens'] for row in rows):,} tokens" in page.text
+    for host in {row["host"] for row in rows}:
+        tokens = sum(row["num_tokens"] for row in rows if row["host"] == host)
+        assert f"{host} {tokens:,} {100 * tokens / trained['tokens']:.1f}% " in page.text
+    facts = packing_facts(run, 256)
+    (chunked,) = facts.packings
+    share = f"{100 * chunked.cut / trained['documents']:.1f}%"
+    assert f"concat-and-chunk {chunked.rows} {chunked.pieces / chunked.rows:.2f} {chunked.cut} {share} " in page.text
+    assert "By source" not in page.text
+
+
+def docs_of(run: Folder, kind: str) -> Iterable[pa.RecordBatch]:
+    for entry in run.read_json(f"{kind}/manifest.json")["shards"]:
+        yield from read_part(run, f"{kind}/{entry['docs']}", SHARD_DOCS, ("host", "num_tokens"))
+
+
+def test_sources_that_shards_name_are_shown_as_text(warc: Path, tmp_path: Path) -> None:
+    run = build(tmp_path, warc)
+    manifest = run.read_json("shards/manifest.json")
+    manifest["shards"][0]["source"] = "wiki <b>\u202e"
+    run.write_json("shards/manifest.json", manifest)
+    stage = run.read_json("tokenize/manifest.json")
+    stage["outputs"]["shards/manifest.json"]["bytes"] = run.size("shards/manifest.json")
+    run.write_json("tokenize/manifest.json", stage)
+    write_report(run)
+    text = Page(run.read_bytes("report.html").decode()).text
+    trained, held = (stage["counts"][kind]["tokens"] for kind in ("shards", "heldout"))
+    assert f"wiki <b>\u27e8U+202E\u27e9 {trained:,} 100.0% " in text
+    assert f"(no source) 0 0.0% \u2013 0 {held:,} " in text
 
 
 def test_training_and_evaluation_are_shown(page: Page) -> None:

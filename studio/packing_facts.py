@@ -1,17 +1,21 @@
 """How well the training shards fill rows of a sequence length, counted from the lengths of their documents.
 
-Reads one column of each sidecar, a row group at a time; memory is the lengths of one shard's documents.
+Reads one column of each sidecar, a row group at a time; memory is the lengths of a block's documents.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 
 from corpusmill.parquet_parts import read_part
 from corpusmill.schemas import SHARD_DOCS
 from corpusmill.storage import Folder
+from corpusmill.train.packing import block_places
+from corpusmill.train.stream_kernels import best_fit, pieces
+from corpusmill.train.token_shards import line_of
 
 
 @dataclass(slots=True)
@@ -42,34 +46,27 @@ class PackingFacts:
 
 
 def packing_facts(run: Folder, sequence_length: int) -> PackingFacts:
-    """The rows that RUN/shards make, exactly. `concat-and-chunk` is what train/stream.py does."""
+    """The rows that RUN/shards make, exactly: by chunks, as train/strata.py cuts them, and by best fit (packing.py).
+
+    Chunks have no padding: the last row of an epoch goes on with the head of the next.
+    """
     entries = run.read_json("shards/manifest.json")["shards"]
-    weights = np.array([int(e.get("weight", 1)) for e in entries], np.int64)
-    line = line_of(weights)
-    ends = np.cumsum(np.array([e["num_tokens"] for e in entries], np.int64)[line])
-    tokens = int(ends[-1]) if len(ends) else 0
-    rows = -(-tokens // sequence_length)
+    line = line_of(np.array([int(e.get("weight", 1)) for e in entries], np.int64))
+    borders = np.concatenate([[0], np.cumsum(np.array([e["num_tokens"] for e in entries], np.int64)[line])])
+    tokens = int(borders[-1])
     facts = PackingFacts(sequence_length, tokens)
-    chunked = Packing("concat-and-chunk", rows, rows * sequence_length - tokens)
-    for i, entry in enumerate(entries):
-        lengths = _lengths(run, entry["docs"])
-        _add_documents(facts, lengths, int(weights[i]))
-        for end in ends[line == i].tolist():
-            _add_chunked(chunked, lengths, end - int(entry["num_tokens"]), sequence_length)
-    facts.packings.append(chunked)
+    chunked, fitted = Packing("chunks", -(-tokens // sequence_length), 0), Packing("best fit", 0, 0)
+    first_places = [*block_places(borders), len(line)] if len(line) else []
+    for first, last in pairwise(first_places):
+        lengths = [_lengths(run, entries[line[place]]["docs"]) for place in range(first, last)]
+        for place, here in zip(range(first, last), lengths, strict=True):
+            facts.documents += len(here)
+            facts.longer += int((here > sequence_length).sum())
+            _add_chunked(chunked, here, int(borders[place]), sequence_length)
+        _add_fitted(fitted, np.concatenate(lengths), sequence_length)
+    fitted.padding = fitted.rows * sequence_length - tokens
+    facts.packings += [chunked, fitted]
     return facts
-
-
-def line_of(weights: np.ndarray) -> np.ndarray:
-    """The order of shards in an epoch, as train/token_shards.py has it. int64[sum of weights]."""
-    shard = np.repeat(np.arange(len(weights)), weights)
-    turn = np.arange(len(shard)) - np.repeat(np.cumsum(weights) - weights, weights)
-    rank, alike = np.zeros(len(weights)), np.ones(len(weights))
-    for weight in np.unique(weights):
-        same = np.flatnonzero(weights == weight)
-        rank[same], alike[same] = np.arange(len(same)), len(same)
-    place = (turn + (rank[shard] + 0.5) / alike[shard]) / weights[shard]
-    return shard[np.argsort(place, kind="stable")]
 
 
 def _lengths(run: Folder, docs: str) -> np.ndarray:
@@ -78,14 +75,18 @@ def _lengths(run: Folder, docs: str) -> np.ndarray:
     return np.concatenate([np.zeros(0, np.int64), *(b.column("num_tokens").to_numpy() for b in batches)])
 
 
-def _add_documents(facts: PackingFacts, lengths: np.ndarray, weight: int) -> None:
-    facts.documents += weight * len(lengths)
-    facts.longer += weight * int((lengths > facts.sequence_length).sum())
-
-
 def _add_chunked(packing: Packing, lengths: np.ndarray, start: int, sequence_length: int) -> None:
     """Documents one after the other from token `start` of the line, which is cut every `sequence_length` tokens."""
     ends = start + np.cumsum(lengths)
     pieces = (ends - 1) // sequence_length - (ends - lengths) // sequence_length + 1
     packing.pieces += int(pieces[lengths > 0].sum())
     packing.cut += int((pieces > 1).sum())
+
+
+def _add_fitted(packing: Packing, lengths: np.ndarray, sequence_length: int) -> None:
+    """A block's documents by best fit."""
+    _, sizes = pieces(np.concatenate([[0], np.cumsum(lengths)]), sequence_length, np.uint64(0), np.uint64(0))
+    offsets, _ = best_fit(sizes, sequence_length)
+    packing.rows += len(offsets) - 1
+    packing.pieces += len(sizes)
+    packing.cut += int((lengths > sequence_length).sum())

@@ -113,7 +113,7 @@ def prepare(
     folder = packing.folder(shards)
     if folder.exists(MANIFEST):
         return
-    first_places = block_places(shards)
+    first_places = block_places(shards.first_tokens)
     table = ShardTable(np.dtype(np.uint8))
     table.add(shards)
     entries = []
@@ -126,12 +126,15 @@ def prepare(
         out.path.write_bytes(canonical_json(_identity(shards, packing) | {"blocks": entries}))
 
 
-def block_places(shards: TokenShards) -> list[int]:
-    """The first place of each block. A block has at least BLOCK_TOKENS, unless all shards together have fewer."""
-    borders, found = shards.first_tokens, [0]
+def block_places(borders: np.ndarray) -> list[int]:
+    """The first place of each block of a line, whose places begin at `borders` and end at the last of them.
+
+    A block has at least BLOCK_TOKENS, unless all places together have fewer.
+    """
+    found = [0]
     while True:
         following = int(np.searchsorted(borders, borders[found[-1]] + BLOCK_TOKENS))
-        if following >= len(shards.line) or borders[-1] - borders[following] < BLOCK_TOKENS:
+        if following >= len(borders) - 1 or borders[-1] - borders[following] < BLOCK_TOKENS:
             return found
         found.append(following)
 

@@ -266,9 +266,10 @@ def test_tokens_are_shown_by_language_host_and_length_and_add_up(run: Folder, pa
         tokens = sum(row["num_tokens"] for row in rows if row["host"] == host)
         assert f"{host} {tokens:,} {100 * tokens / trained['tokens']:.1f}% " in page.text
     facts = packing_facts(run, 256)
-    (chunked,) = facts.packings
+    chunked, fitted = facts.packings
     share = f"{100 * chunked.cut / trained['documents']:.1f}%"
-    assert f"concat-and-chunk {chunked.rows} {chunked.pieces / chunked.rows:.2f} {chunked.cut} {share} " in page.text
+    assert f"best fit {fitted.rows} {fitted.pieces / fitted.rows:.2f} {fitted.cut} " in page.text
+    assert f"chunks {chunked.rows} {chunked.pieces / chunked.rows:.2f} {chunked.cut} {share} " in page.text
     assert "By source" not in page.text
 
 

@@ -20,9 +20,11 @@ from corpusmill.schemas import SHARD_DOCS
 from corpusmill.storage import Folder
 from corpusmill.studio import token_facts
 from corpusmill.studio.charts import Axis, Series, histogram
-from corpusmill.studio.packing_facts import line_of, packing_facts
+from corpusmill.studio.packing_facts import packing_facts
 from corpusmill.studio.tallies import WORD_EDGES, Bins
 from corpusmill.studio.token_facts import read_tokens
+from corpusmill.train.packing import Packing as Rows
+from corpusmill.train.packing import open_index, prepare
 from corpusmill.train.token_shards import open_shards
 
 
@@ -55,7 +57,7 @@ def counted_by_token(line: list[list[int]], length: int) -> dict[str, int]:
             place += size
     rows = max((max(rows) + 1 for rows in rows_of), default=0)
     pieces, cut = sum(map(len, rows_of)), sum(len(rows) > 1 for rows in rows_of)
-    return {"rows": rows, "pieces": pieces, "cut": cut, "padding": rows * length - place}
+    return {"rows": rows, "pieces": pieces, "cut": cut, "padding": 0}
 
 
 SHARDS = st.lists(
@@ -71,24 +73,33 @@ def test_rows_of_chunks_are_counted_as_token_by_token(
     lengths, weights = ([one[i] for one in shards] for i in (0, 1))
     run = make(tmp_path_factory.mktemp("run"), lengths, weights)
     facts = packing_facts(run, length)
-    (chunked,) = facts.packings
+    chunked, fitted = facts.packings
     line = open_shards(run.sub("shards")).line.tolist()
     expected = counted_by_token([lengths[i] for i in line], length)
     assert {name: getattr(chunked, name) for name in expected} == expected
     every = [n for size, weight in shards for n in size * weight]
     assert (facts.documents, facts.tokens) == (len(every), sum(every))
-    assert facts.longer == sum(n > length for n in every)
-
-
-def test_shards_stand_in_the_order_that_training_has_them(tmp_path: Path) -> None:
-    weights = [1, 5, 3, 3, 1, 8]
-    run = make(tmp_path, [[2]] * 6, weights)
-    assert line_of(np.array(weights)).tolist() == open_shards(run.sub("shards")).line.tolist()
+    assert facts.longer == fitted.cut == sum(n > length for n in every)
+    assert fitted.pieces == sum(-(-n // length) for n in every)
+    assert fitted.rows * length == sum(every) + fitted.padding
+    assert fitted.rows >= chunked.rows
 
 
 def test_a_document_that_ends_with_its_row_is_not_cut(tmp_path: Path) -> None:
-    (chunked,) = packing_facts(make(tmp_path, [[8, 4, 4, 9, 7]]), 8).packings
+    chunked, fitted = packing_facts(make(tmp_path, [[8, 4, 4, 9, 7]]), 8).packings
     assert (chunked.rows, chunked.cut, chunked.pieces, chunked.padding) == (4, 1, 6, 0)
+    assert (fitted.rows, fitted.cut, fitted.pieces, fitted.padding) == (4, 1, 6, 0)
+
+
+def test_best_fit_counts_the_rows_that_its_index_has(tmp_path: Path) -> None:
+    run = make(tmp_path, [[8, 4, 3, 9, 7], [5, 5, 17, 2]], [1, 2])
+    shards = open_shards(run.sub("shards"))
+    prepare(shards, Rows(8))
+    expected = open_index(shards, Rows(8)).facts
+    fitted = packing_facts(run, 8).packings[1]
+    assert {k: getattr(fitted, k) for k in ("rows", "pieces", "padding")} == {
+        k: expected[k] for k in ("rows", "pieces", "padding")
+    }
 
 
 def with_columns(run: Folder, kind: str, shard: int, **columns: list[Any]) -> None:

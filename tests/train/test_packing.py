@@ -82,7 +82,7 @@ def test_blocks_are_whole_shards_of_enough_tokens(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(packing, "BLOCK_TOKENS", 100)
     groups = [distinct_documents(*[10] * n) for n in (4, 5, 3, 12, 1, 1)]
     shards = open_shards(write_shards(tmp_path, groups, tokenizer=IDENTITY))
-    places = [*block_places(shards), len(shards.line)]
+    places = [*block_places(shards.first_tokens), len(shards.line)]
     tokens = [int(shards.first_tokens[b] - shards.first_tokens[a]) for a, b in pairwise(places)]
     assert tokens == [120, 140]
 

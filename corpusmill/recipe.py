@@ -289,6 +289,9 @@ class Tokenize(Section):
     tokens_per_shard: PositiveInt = 64_000_000
     heldout_permille: Annotated[int, Field(ge=0, lt=1000)] = 5
     """Thousandths of the sites kept out of training, whole sites at a time."""
+    sources: Literal["language"] | dict[Annotated[str, Field(pattern="^[a-zA-Z0-9_]+$")], str] | None = None
+    """What train.mixture may weigh: documents by language, or by their input file, as {wiki = "*wiki*", web = "*"};
+    shards hold documents of one source."""
     rehydration: Literal["fineweb2"] | tuple[tuple[PositiveInt, PositiveInt], ...] | None = None
     """How often an epoch has a survivor of dedup: pairs of (documents that it stands for, at least; times).
 

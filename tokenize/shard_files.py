@@ -17,16 +17,16 @@ from corpusmill.storage import Folder, Output, digest
 from corpusmill.tokenize.encoded import Encoded
 
 
-def shard_name(number: int, weight: int = 1) -> str:
-    """A shard of documents that an epoch has several times says so in its name."""
-    return f"shard-{number:05d}" + (f"-x{weight}" if weight != 1 else "")
+def shard_name(number: int, weight: int = 1, source: str = "") -> str:
+    """A shard of one source, or of documents that an epoch has several times, says so in its name."""
+    return f"shard-{number:05d}" + (f"-{source}" if source else "") + (f"-x{weight}" if weight != 1 else "")
 
 
 class ShardWriter:
     """Collects one shard in memory (2 or 4 bytes a token) and writes it, if it has any document, with its sidecar."""
 
-    def __init__(self, vocab_size: int, eos_token_id: int, weight: int = 1) -> None:
-        self.weight = weight
+    def __init__(self, vocab_size: int, eos_token_id: int, weight: int = 1, source: str = "") -> None:
+        self.weight, self.source = weight, source
         self.type = token_type_for(vocab_size)
         self.eos = eos_token_id
         self.lengths: list[np.ndarray] = []
@@ -83,7 +83,7 @@ class ShardWriter:
             "weight": self.weight,
             "sha256": shard.sha256,
             "docs_sha256": sidecar.sha256,
-        }
+        } | ({"source": self.source} if self.source else {})
 
 
 def shards_manifest(tokenizer: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import pyarrow as pa
@@ -26,6 +26,7 @@ from corpusmill.tokenize.encoded import Encoded
 from corpusmill.tokenize.encoders import Encoder, choose_encoder, make_encoder
 from corpusmill.tokenize.rehydration import FINEWEB_2, Weights
 from corpusmill.tokenize.shard_files import ShardWriter, shard_name, shards_manifest
+from corpusmill.tokenize.source_labels import SourceRule, sources_of_rows
 from corpusmill.tokenize.split_sites import is_heldout
 from corpusmill.tokenize.survivors import survivors
 from corpusmill.tokenize.tokenizer_files import END_OF_TEXT
@@ -36,6 +37,14 @@ _BYTES_PER_TOKEN = 4  # of English web text, near enough to plan by
 _PROBE_BYTES = 4_000_000
 _ENCODE_ROWS = 512
 _COLUMNS = ("text", *(n for n in SHARD_DOCS.names if n not in ("address", "text_bytes", "token_start", "num_tokens")))
+
+
+class Key(NamedTuple):
+    """Which shard of a task a document goes to: of which set, of which source, of which weight."""
+
+    kind: str
+    source: str
+    weight: int
 
 
 @dataclass(frozen=True)
@@ -52,6 +61,7 @@ class ShardTask:
     settings_digest: str
     inputs: Mapping[str, Any]
     rehydration: tuple[tuple[int, int], ...] = ()
+    sources: SourceRule = None
 
 
 def run_stage(context: RunContext) -> dict[str, Any]:
@@ -132,7 +142,7 @@ def plan(
         names = [f"{kind}/{part_name(p)}.parquet" for p in parts for kind in _inputs(settings)]
         mine = {n: inputs[n] for n in names if n in inputs} | {"tokenizer": tokenizer["sha256"]}
         shard = (run, number, tuple(parts), tokenizer, encoder, settings.heldout_permille, seed, chosen, mine)
-        tasks.append(ShardTask(*shard, _steps(settings)))
+        tasks.append(ShardTask(*shard, _steps(settings), settings.sources))
     return tasks
 
 
@@ -150,7 +160,7 @@ def write_shard(task: ShardTask) -> dict[str, Any]:
     tokenizer = bpe_tokenizer.load_from_run(task.run)
     encoder = make_encoder(task.encoder, tokenizer)
     vocabulary, eos = task.tokenizer["vocab_size"], task.tokenizer["eos_token_id"]
-    writers: dict[tuple[str, int], ShardWriter] = {}
+    writers: dict[Key, ShardWriter] = {}
     cut: Counter[str] = Counter(bytes=0)
     for part in task.parts:
         weights = Weights(task.run, part, task.rehydration) if task.rehydration else None
@@ -158,12 +168,12 @@ def write_shard(task: ShardTask) -> dict[str, Any]:
             for start in range(0, group.num_rows, _ENCODE_ROWS):
                 batch = group.slice(start, _ENCODE_ROWS)
                 for key, rows in _encode(batch, encoder, task, weights):
-                    writers.setdefault(key, ShardWriter(vocabulary, eos, key[1])).add(*rows)
+                    writers.setdefault(key, ShardWriter(vocabulary, eos, key.weight, key.source)).add(*rows)
     outputs: list[Output] = []
     entries: dict[str, list[dict[str, Any]]] = {kind: [] for kind in SETS}
     counts = {kind: dict.fromkeys(("documents", "tokens", "text_bytes"), 0) for kind in SETS}
-    for (kind, weight), writer in sorted(writers.items()):
-        files, entry = writer.write(task.run, f"{kind}/{shard_name(task.part, weight)}")
+    for (kind, source, weight), writer in sorted(writers.items()):
+        files, entry = writer.write(task.run, f"{kind}/{shard_name(task.part, weight, source)}")
         outputs += files
         entries[kind].append(entry)
         for name in counts[kind]:
@@ -184,19 +194,19 @@ def _tokens_per_epoch(entries: Sequence[Mapping[str, Any]]) -> int:
 
 def _encode(
     batch: pa.RecordBatch, encoder: Encoder, task: ShardTask, weights: Weights | None
-) -> Iterator[tuple[tuple[str, int], tuple[pa.RecordBatch, Encoded, np.ndarray]]]:
-    """((set, weight), what its writer is given) of the documents of a batch. What is held out has no weight."""
+) -> Iterator[tuple[Key, tuple[pa.RecordBatch, Encoded, np.ndarray]]]:
+    """(which shard, what its writer is given) of the documents of a batch. What is held out has no weight."""
     encoded = encoder.encode(batch.column("text"))
     sizes = byte_lengths(batch.column("text"))
     hosts = batch.column("host").to_pylist()
     heldout = np.array([is_heldout(h, task.heldout_permille, task.seed) for h in hosts], bool)
     weight = np.ones(len(sizes), np.int64) if weights is None else weights.of(batch.column("address").to_numpy())
     weight[heldout] = 1
-    for kind, here in zip(SETS, (~heldout, heldout), strict=True):
-        for times in np.unique(weight[here]).tolist():
-            mask = here & (weight == times)
-            rows = batch.filter(pa.array(mask)).drop_columns(["text"])
-            yield (kind, times), (rows, encoded.chosen(mask), sizes[mask])
+    source = sources_of_rows(batch, task.sources)
+    for key in sorted({Key(SETS[h], s, w) for h, s, w in zip(heldout.tolist(), source, weight.tolist(), strict=True)}):
+        mask = (heldout == (key.kind == SETS[1])) & (weight == key.weight) & (source == key.source)
+        rows = batch.filter(pa.array(mask)).drop_columns(["text"])
+        yield key, (rows, encoded.chosen(mask), sizes[mask])
 
 
 def check_second_identity(

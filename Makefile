@@ -9,6 +9,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/installed
 PEERS  := .venv-peers
 TEXT_DEDUP := .venv-textdedup
+LOADERS := .venv-loaders
 # The CPU build of torch, if this machine has it as a wheel; elsewhere the user's own index decides.
 TORCH  := $(shell sed -n 's/^torch==//p' constraints.txt)
 
@@ -62,7 +63,14 @@ $(TEXT_DEDUP)/installed: benchmarks/peers-textdedup.txt
 	$(TEXT_DEDUP)/bin/python -m pip install --quiet -r benchmarks/peers-textdedup.txt
 	touch $(TEXT_DEDUP)/installed
 
-peers: $(PEERS)/installed $(TEXT_DEDUP)/installed
+# torch first and by the same pin as ours, as above.
+$(LOADERS)/installed: benchmarks/peers-loaders.txt constraints.txt
+	test -x $(LOADERS)/bin/python || $(PYTHON) -m venv $(LOADERS)
+	$(LOADERS)/bin/python -m pip install --quiet torch==$(TORCH)
+	$(LOADERS)/bin/python -m pip install --quiet -r benchmarks/peers-loaders.txt
+	touch $(LOADERS)/installed
+
+peers: $(PEERS)/installed $(TEXT_DEDUP)/installed $(LOADERS)/installed
 
 bench: $(STAMP)
 	set -e; for name in clean extract rules screen signatures dedup recall encode; do $(BIN)/python -m benchmarks $$name; done
@@ -72,4 +80,4 @@ soak: $(STAMP)
 	$(BIN)/python -m benchmarks soak $(SOAK)
 
 clean-all:
-	rm -rf $(VENV) $(PEERS) $(TEXT_DEDUP) demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) $(TEXT_DEDUP) $(LOADERS) demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

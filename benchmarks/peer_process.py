@@ -80,3 +80,8 @@ def peer_command(script: str, *arguments: str, environment: Path | None = None) 
     if not python.exists():
         raise Failed(NOT_INSTALLED)
     return [str(python), str(ROOT / "benchmarks/peers" / script), *arguments]
+
+
+def loader_command(script: str) -> list[str]:
+    """The same in the loaders' environment (CORPUSMILL_LOADERS, else .venv-loaders)."""
+    return peer_command(script, environment=Path(os.environ.get("CORPUSMILL_LOADERS", ROOT / ".venv-loaders")))

@@ -44,7 +44,8 @@ def test_shards_are_of_one_source_by_input_file_and_training_weighs_them(tmp_pat
     }
     for entry in entries:
         files = {Path(f).name for f in pq.read_table(run / "shards" / entry["docs"])["warc_file"].to_pylist()}
-        assert files and all(f.startswith(entry["source"]) for f in files)
+        assert files
+        assert all(f.startswith(entry["source"]) for f in files)
     weights = {"wiki": 0.25, "web": 0.75}
     stream = TokenStream(Folder(str(run / "shards")), seed=1, sequence_length=16, batch_size=40, weights=weights)
     for step in range(1, 5):

@@ -12,7 +12,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from rich.console import Console
 
-from corpusmill import annotate_commands, dedup_commands, index_commands
+from corpusmill import annotate_commands, dedup_commands, index_commands, stream_commands
 from corpusmill.classifier_commands import app as classifier_commands
 from corpusmill.errors import EXIT_BUG, EXIT_INTERRUPTED, EXIT_OK, CorpusmillError, InputError
 from corpusmill.recipe import STAGES, Recipe, load_recipe
@@ -30,6 +30,7 @@ app = typer.Typer(
 )
 app.add_typer(classifier_commands, rich_help_panel="Classifiers")
 _MILL, _STAGES, _LOOK, _START = "The whole mill", "One stage", "Look and ask", "Start here"
+_CHANGE = "Change what is there"
 
 RecipeOption = Annotated[str, typer.Option("--recipe", help="Recipe file, or the name of a packaged one.")]
 StoredRecipe = Annotated[str | None, typer.Option("--recipe", help="Recipe; without it the one the run was made with.")]
@@ -379,22 +380,6 @@ def whatif(
 
 
 @app.command(rich_help_panel=_LOOK)
-def trace(
-    step: Annotated[int, typer.Option(min=1, help="Training step; the first is 1.")],
-    run: RunOption = ".",
-    row: Annotated[int | None, typer.Option(min=0, help="One row of the batch.")] = None,
-    check: Annotated[bool, typer.Option(help="Read each record from its WARC again and compare.")] = False,
-) -> None:
-    """Name the documents of one training batch, down to WARC file and offset."""
-    from corpusmill.storage import Folder
-    from corpusmill.summary import show_trace
-    from corpusmill.train.batch_trace import documents_of_step
-
-    folder = Folder(run)
-    show_trace(Console(soft_wrap=True), folder, documents_of_step(folder, step, row=row), check)
-
-
-@app.command(rich_help_panel=_LOOK)
 def report(run: RunFolder) -> None:
     """Write RUN/report.html again."""
     from corpusmill.storage import Folder
@@ -409,6 +394,10 @@ def _write_report(run: Any) -> str:
     return f"{run.url}/{written.name}"
 
 
+app.command(rich_help_panel=_LOOK)(stream_commands.trace)
+app.command(rich_help_panel=_STAGES)(stream_commands.pack)
+app.command(rich_help_panel=_CHANGE)(stream_commands.forget)
+app.add_typer(stream_commands.journal, name="journal", rich_help_panel=_CHANGE)
 app.command(rich_help_panel=_LOOK)(dedup_commands.clusters)
 app.command(rich_help_panel=_LOOK)(dedup_commands.near)
 app.add_typer(index_commands.app, name="index", rich_help_panel=_LOOK)

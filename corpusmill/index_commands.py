@@ -63,7 +63,7 @@ def forget(
     from corpusmill.dedup.index_changes import forget as take_out
     from corpusmill.engines import make_engine
 
-    chosen = Chosen(frozenset(url or ()), frozenset(h.lower() for h in host or ()), _ids(ids))
+    chosen = Chosen(frozenset(url or ()), frozenset(h.lower() for h in host or ()), ids_in(ids))
     if chosen == Chosen():
         raise InputError("nothing is chosen: name documents with --url, --host or --ids FILE")
     folder = _index(index)
@@ -95,7 +95,8 @@ def _index(index: str) -> Folder:
     return folder
 
 
-def _ids(path: Path | None) -> frozenset[str]:
+def ids_in(path: Path | None) -> frozenset[str]:
+    """The lines of a file of ids; none without a file."""
     if path is None:
         return frozenset()
     try:

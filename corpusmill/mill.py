@@ -24,6 +24,8 @@ from corpusmill.storage import Folder
 
 RECIPE_NAME = "recipe.json"
 RUN_NAME = "run.json"
+FORGETTING = "forgetting.json"
+"""In a run while documents are being taken out of it."""
 
 
 @dataclass
@@ -87,6 +89,11 @@ def open_mill(
     with Owner(folder, command=" ".join(sys.argv[:2])) as owner, watch:
         if owner.taken_over is not None:
             watch.say(f"{output}: taking over from process {owner.taken_over['pid']}, which is gone")
+        if folder.exists(FORGETTING):
+            raise InputError(
+                f"{output}: forgetting documents was interrupted. Run `corpusmill forget {output}` first: it ends what "
+                "was begun"
+            )
         folder.remove_temporary()
         keep_recipe(folder, recipe)
         if inputs:

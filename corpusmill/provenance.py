@@ -60,6 +60,35 @@ def reread(run: Folder, place: Mapping[str, Any]) -> str:
     raise InputError(f"{name} at {place['warc_offset']} holds no response record")
 
 
+def made_again(place: Mapping[str, Any]) -> str:
+    """Whether a document's record, read from its WARC again, gives the text that was kept and the tokens of its shard.
+
+    `place` is a document as `train.batch_trace` describes it. Raises CorpusmillError where that cannot be found out.
+    """
+    from corpusmill.tokenize.bpe_tokenizer import load_from_run
+    from corpusmill.tokenize.encoders import make_encoder
+    from corpusmill.tokenize.survivors import read_cuts, without_cuts
+    from corpusmill.train.token_shards import map_shard, read_manifest
+
+    if place["id"] is None:
+        return "forgotten: its tokens were overwritten"
+    shards = Folder(place["shards"])
+    run = shards.sub("..")
+    stage = StageLedger(run, "tokenize").require_manifest()
+    text, address = reread(run, place), int(place["address"])
+    said = "same text" if text == document_text(run, address) else "OTHER TEXT"
+    cuts = read_cuts(run, address // ADDRESS_STRIDE)
+    left = without_cuts(pa.array([text], pa.large_string()), pa.array([address]), cuts)
+    manifest = read_manifest(shards)
+    again = (
+        make_encoder(stage["encoder"], load_from_run(run)).encode(left).closed(manifest["tokenizer"]["eos_token_id"])
+    )
+    entry = next(e for e in manifest["shards"] if e["name"] == place["shard"])
+    start, stop = place["document_tokens"]
+    same = np.array_equal(map_shard(shards, entry).tokens[start:stop], again.ids)
+    return f"{said}, {'same tokens' if same else 'OTHER TOKENS'}"
+
+
 def _page_again(run: Folder, place: Mapping[str, Any], ingest: Ingest) -> Iterable[pa.RecordBatch]:
     """The page at a place, from the archive or from the file of texts that it was in."""
     from corpusmill.ingest.page_sources import page_at

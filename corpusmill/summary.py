@@ -8,8 +8,6 @@ from typing import Any
 from rich.console import Console
 from rich.table import Column, Table
 
-from corpusmill.storage import Folder
-
 _MEASURES_SHOWN = ("words", "mean_word_chars", "alpha_word_ratio", "stop_words", "terminal_line_ratio")
 
 
@@ -71,24 +69,56 @@ def show_what_if(console: Console, answer: Mapping[str, Any]) -> None:
                 console.print(f"  {row['url']} ({row['language']})", markup=False, highlight=False)
 
 
-def show_trace(console: Console, run: Folder, documents: Sequence[Mapping[str, Any]], check: bool) -> None:
-    from corpusmill.errors import CorpusmillError
-    from corpusmill.provenance import document_text, reread
+_STEPS_SHOWN = 20
 
-    table = Table("row", "tokens", "url", "WARC file", "offset", title_justify="left", title="documents of the batch")
-    if check:
-        table.add_column("read again")
+
+def show_trace(console: Console, documents: Sequence[Mapping[str, Any]], check: bool) -> None:
+    """The documents of a batch: stretches, row by row."""
+    known: dict[tuple[Any, ...], str] = {}
+    last = None
     for doc in documents:
-        cells = [str(doc["row"]), f"{doc['token_start']}-{doc['token_end']}", str(doc["url"])]
-        cells += [str(doc["warc_file"]), str(doc["warc_offset"])]
+        if doc["row"] != last:
+            last = doc["row"]
+            console.print(f"row {last}", markup=False, highlight=False)
+        console.print(f"  {_or_forgotten(doc['url'], doc['id'])}", markup=False, highlight=False)
+        said = f"tokens {doc['token_start']:,} to {doc['token_end']:,} of {doc['shard']}"
+        said += "" if doc["warc_file"] is None else f", {doc['warc_file']} at {doc['warc_offset']}"
         if check:
-            try:
-                same = reread(run, doc) == document_text(run, doc["address"])
-                cells.append("same text" if same else "OTHER TEXT")
-            except CorpusmillError as e:
-                cells.append(str(e))
-        table.add_row(*cells)
-    console.print(table, markup=False)
+            key = doc["shards"], doc["shard"], doc["document_tokens"]
+            if key not in known:
+                known[key] = _made_again(doc)
+            said += f": {known[key]}"
+        console.print(f"    {said}", markup=False, highlight=False)
+
+
+def show_documents(console: Console, documents: Sequence[Mapping[str, Any]], check: bool) -> None:
+    """Documents with the steps that they are trained on in."""
+    for doc in documents:
+        console.print(_or_forgotten(doc["url"], doc["id"]), markup=False, highlight=False)
+        rows = [("id", doc["id"]), ("from", f"{doc['warc_file']} at {doc['warc_offset']}"), ("source", doc["source"])]
+        rows.append(("tokens", f"{doc['token_start']:,} to {doc['token_end']:,} of {doc['shards']}/{doc['shard']}"))
+        steps = sorted({step for step, _ in doc["steps"]})
+        shown = ", ".join(f"{step:,}" for step in steps[:_STEPS_SHOWN]) or "none of this training"
+        more = f" and {len(steps) - _STEPS_SHOWN:,} more" if len(steps) > _STEPS_SHOWN else ""
+        rows.append(("steps", shown + more))
+        if check:
+            rows.append(("made again", _made_again(doc)))
+        for name, value in rows:
+            console.print(f"  {name:<10} {value}", markup=False, highlight=False)
+
+
+def _made_again(document: Mapping[str, Any]) -> str:
+    from corpusmill.errors import CorpusmillError
+    from corpusmill.provenance import made_again
+
+    try:
+        return made_again(document)
+    except CorpusmillError as e:
+        return str(e)
+
+
+def _or_forgotten(url: str | None, document: str | None) -> str:
+    return str(url) if document is not None or url is not None else "(forgotten)"
 
 
 def _sentence(fate: Mapping[str, Any]) -> str:

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from corpusmill.errors import InputError
+from corpusmill.parquet_parts import damage_named
 from corpusmill.recipe import stored_train
 from corpusmill.storage import Folder
 from corpusmill.train.document_steps import Place, places, shard_at, steps_of
@@ -29,9 +30,9 @@ def documents_of_step(
     """Every stretch of one document in batch `step` (from 1), in the order of rows.
 
     A stretch has `row` (of the global batch), `shards` (the folder), `shard`, `token_start` and `token_end` (half open,
-    within the shard), and its document's `address`, `id`, `url`, `host`, `warc_file`, `warc_offset`, `warc_length`,
-    `offset_kind`, `language`. `rank` and `row` leave only theirs. Reads the sidecars of the shards touched; InputError
-    for what does not exist.
+    within the shard), and its document's `document_tokens` (its own start and end), `address`, `id`, `url`, `host`,
+    `warc_file`, `warc_offset`, `warc_length`, `offset_kind`, `language`. `rank` and `row` leave only theirs. Reads the
+    sidecars of the shards touched; InputError for what does not exist.
     """
     settings, stream = traced_stream(run)
     batch = stream.batch(step) if rank is None else stream.batch(step, rank, int(settings["ranks"]))
@@ -66,8 +67,7 @@ def documents_of_url(run: Folder, url: str) -> list[dict[str, Any]]:
 def sidecar_rows(shards: TokenShards, shard: int, **wanted: str) -> list[int]:
     """Rows of a shard's sidecar in which a column has a value; `url` may be a record id as well."""
     columns = list(wanted) + (["id"] if "url" in wanted else [])
-    with shards.folder.open(shards.entries[shard]["docs"]) as f:
-        table = pq.read_table(f, columns=columns)
+    table = _read(shards, shard, columns)
     mask: Any = pa.nulls(table.num_rows, pa.bool_())
     for name, value in wanted.items():
         mask = pc.or_kleene(mask, pc.equal(table.column(name), value))
@@ -127,17 +127,25 @@ def _described(stretches: list[dict[str, Any]]) -> list[dict[str, Any]]:
     described = []
     for stretch in stretches:
         document = known[stretch["shards"], stretch["shard"]][stretch.pop("document")]
-        end = stretch["token_end"] or document["token_start"] + document["num_tokens"]
+        whole = document["token_start"], document["token_start"] + document["num_tokens"]
         columns = {name: document[name] for name in _COLUMNS}
-        described.append({**stretch, "token_end": end, **columns})
+        described.append(
+            {**stretch, "token_end": stretch["token_end"] or whole[1], "document_tokens": whole, **columns}
+        )
     return described
 
 
 def _sidecar(shards: TokenShards, index: int, rows: set[int]) -> dict[int, dict[str, Any]]:
-    with shards.folder.open(shards.entries[index]["docs"]) as f:
-        table = pq.read_table(f, columns=[*_COLUMNS, "token_start", "num_tokens"])
     chosen = sorted(rows)
+    table = _read(shards, index, [*_COLUMNS, "token_start", "num_tokens"])
     return dict(zip(chosen, table.take(chosen).to_pylist(), strict=True))
+
+
+def _read(shards: TokenShards, index: int, columns: list[str]) -> pa.Table:
+    """Columns of a shard's sidecar. Without read-ahead: its threads, if alive when Python ends, abort the process."""
+    name = shards.entries[index]["docs"]
+    with shards.folder.open(name) as f, damage_named(f"{shards.folder.url}/{name}"):
+        return pq.ParquetFile(f, pre_buffer=False).read(columns=columns, use_threads=False)
 
 
 def _place_of(stream: TokenStream, shard: str) -> tuple[Place, TokenShards]:
@@ -173,5 +181,6 @@ def _with_steps(
         **{name: described[name] for name in _COLUMNS},
         "token_start": start,
         "token_end": stop,
+        "document_tokens": (start, stop),
         "steps": steps,
     }

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -41,10 +41,13 @@ def samples_of(stream: TokenStream, place: Place, start: int, stop: int, before:
     lap = stratum.lap
     while True:
         rows = stratum.rows.holding(place.shard, start, stop, lap - stratum.lap)
-        if not len(rows) or rows[0] >= stratum.before(laps):  # a lap's head may lie in the last row of the one before
+        if (
+            not len(rows) or rows[0] >= stratum.before(laps) or (stratum.until is not None and lap > stratum.until)
+        ):  # a lap's head may lie in the last row of the one before
             break
         for row in rows.tolist():
-            sample = stream.samples.sample_of(place.source, order.number_of(place.stratum, row))
+            number = order.number_of(place.stratum, row)
+            sample = None if number is None else stream.samples.sample_of(place.source, number)
             if sample is not None and sample < before:
                 found.add(sample)
         lap += 1
@@ -61,3 +64,15 @@ def steps_of(
     start, stop = int(offsets[document]), int(offsets[document + 1])
     samples = samples_of(stream, place, start, stop, stream.first_sample(last_step + 1))
     return [found for found in map(stream.step_of, samples) if found is not None]
+
+
+def changed_samples(stream: TokenStream, versions: Mapping[str, int], last_step: int) -> list[dict[str, Any]]:
+    """Documents that were forgotten since a state with these versions, and the steps that have them: dicts of `source`,
+    `shard`, `document` (row) and `steps`, pairs of (step, sample within its global batch) up to `last_step`."""
+    named = {(p.source, shards.entries[p.shard]["name"]): p for p, shards in places(stream)}
+    found = []
+    for source, shard, document in stream.blanked_since(versions):
+        if (place := named.get((source, shard))) is not None:
+            steps = steps_of(stream, place, document, last_step, shard_at(stream, place).offsets)
+            found.append({"source": source, "shard": shard, "document": document, "steps": steps})
+    return found

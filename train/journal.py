@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from corpusmill.errors import DamagedError, InputError
+from corpusmill.errors import CorpusmillError, DamagedError, InputError
 from corpusmill.storage import Folder, digest
+
+if TYPE_CHECKING:
+    from corpusmill.train.stream import TokenStream
 
 JOURNAL = "journal.jsonl"
 
@@ -31,8 +34,9 @@ class Entry(BaseModel):
     """From sample `at` on (counted from 0 through all epochs, skipped ones included).
 
     `weights` of all sources replace those before; `add` are sources, each of which needs a weight; `grow` says how many
-    of its manifest's shards a source has from here; `skip` is a range of samples, [first, stop), that are not trained
-    on. `why` is for people.
+    of its manifest's shards a source has from here; `replace` gives a source other shards (the same without blank
+    documents) from its next lap on; `skip` is a range of samples, [first, stop), that are not trained on. `why` is for
+    people.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -40,13 +44,14 @@ class Entry(BaseModel):
     weights: dict[str, float] | None = None
     add: dict[str, AddedSource] = {}
     grow: dict[str, Annotated[int, Field(gt=0)]] = {}
+    replace: dict[str, AddedSource] = {}
     skip: tuple[int, int] | None = None
     why: str = ""
 
     @model_validator(mode="after")
     def _says_something(self) -> Entry:
-        if not (self.weights or self.add or self.grow or self.skip):
-            raise ValueError("an entry says weights, add, grow or skip")
+        if not (self.weights or self.add or self.grow or self.replace or self.skip):
+            raise ValueError("an entry says weights, add, grow, replace or skip")
         if self.skip and not self.at <= self.skip[0] < self.skip[1]:
             raise ValueError(f"a range to skip begins at its entry's sample or later and is not empty: {self.skip}")
         if self.add and not self.weights:
@@ -81,6 +86,35 @@ class Journal:
             else:
                 merged.append((first, stop))
         return merged
+
+
+class JournalWatch:
+    """Says whether a training's journal was written since it was last looked at."""
+
+    def __init__(self, train: Folder) -> None:
+        self._train = train
+        self._seen = self._now()
+
+    def changed(self) -> bool:
+        return self._now() != self._seen
+
+    def read(self, stream: TokenStream) -> tuple[list[dict[str, Any]], str]:
+        """(its entries, why `stream` cannot go on with them: "" if it can)."""
+        self._seen = self._now()
+        try:
+            journal = read_journal(self._train)
+            stream.with_journal(journal)
+        except CorpusmillError as e:
+            return [], str(e)
+        return [e.describe() for e in journal.entries], ""
+
+    def _now(self) -> tuple[int, int]:
+        """Of the file, in nanoseconds and bytes; (0, 0) if there is none."""
+        try:
+            found = self._train.local_path(JOURNAL).stat()
+        except FileNotFoundError:
+            return 0, 0
+        return found.st_mtime_ns, found.st_size
 
 
 def read_journal(train: Folder) -> Journal:

@@ -20,6 +20,7 @@ from corpusmill.errors import CorpusmillError, InputError, require_extra
 from corpusmill.recipe import Train
 from corpusmill.storage import Folder
 from corpusmill.train import checkpoints, deepspeed_config, train_settings
+from corpusmill.train.journal import Journal, JournalWatch
 from corpusmill.train.learning_rate import learning_rate
 from corpusmill.train.metrics_log import MetricsLog, read_metrics
 from corpusmill.train.process_lines import STEP_LINE
@@ -59,6 +60,7 @@ class Trainer:
     engine: Any
     device: torch.device
     stop: StopRequest
+    journal: JournalWatch
 
     def run(self, log: MetricsLog | None) -> int:
         """Train to the last step. Returns the exit code: 0, or that of the signal that stopped it."""
@@ -83,7 +85,9 @@ class Trainer:
             group["lr"] = rate
         summed = self._accumulate(batch, max(1.0, targets))
         heard = [float(self.stop.exit_code == code) for code in (130, 143)]
-        summed, interrupted, terminated = self._sum([summed, *heard])
+        summed, interrupted, terminated, written = self._sum([summed, *heard, float(self.journal.changed())])
+        if written:
+            self._take_journal()
         line = {
             "step": step,
             "loss": summed / max(1.0, targets),
@@ -103,6 +107,15 @@ class Trainer:
         state = {"stream": self.stream.state_dict()}
         keep, every = self.train.keep_checkpoints, self.train.checkpoint_every
         checkpoints.save(self.engine, self.folder, step, state, keep, every)
+
+    def _take_journal(self) -> None:
+        """Go on with the journal as it is now; with the one before if the new one cannot be."""
+        entries, refused = agreed(lambda: self.journal.read(self.stream))
+        if refused:
+            if dist.get_rank() == 0:
+                print(f"the journal is not taken: {refused}", flush=True)
+            return
+        self.stream = self.stream.with_journal(Journal(entries))
 
     def _accumulate(self, batch: Batch, targets: float) -> float:
         """Forward, backward and the optimizer's step, by micro-batches. Returns the sum of this rank's losses."""
@@ -155,9 +168,12 @@ def train_model(run: Folder, train: Train) -> int:
     settings = train_settings.describe(train, stream, config, ranks)
     with ExitStack() as stack:
         newest = agreed(lambda: _take_over(stack, folder, settings))
-        trainer = Trainer(train, folder, stream, _engine(train, stream, config, folder, device), device, stop)
+        engine = _engine(train, stream, config, folder, device)
+        trainer = Trainer(train, folder, stream, engine, device, stop, JournalWatch(folder))
         if newest is not None:
-            stream.load_state_dict(checkpoints.load(trainer.engine, newest)["stream"])
+            state = checkpoints.load(trainer.engine, newest)["stream"]
+            stream.load_state_dict(state)
+            agreed(lambda: train_settings.tell_changes(folder, stream, state["versions"], train.steps))
         first = stream.next_step
         log = agreed(lambda: stack.enter_context(MetricsLog(folder, first - 1)), share=False)
         code = trainer.run(log)

@@ -50,6 +50,11 @@ def read_metrics(train: Folder) -> list[dict[str, Any]]:
     return [json.loads(line) for line in _whole_lines(train.local_path(METRICS))]
 
 
+def last_step(train: Folder) -> int:
+    """The last step with a line; 0 if there is none."""
+    return len(_whole_lines(train.local_path(METRICS)))
+
+
 def _whole_lines(path: Path) -> list[bytes]:
     if not path.exists():
         return []

@@ -8,7 +8,7 @@ import numpy as np
 
 from corpusmill.block_sums import BLOCK_BYTES
 from corpusmill.train.stream_kernels import unchecked_blocks
-from corpusmill.train.token_shards import Shard, TokenShards, map_shard
+from corpusmill.train.token_shards import CheckedBlocks, Shard, TokenShards, checked_shard
 
 
 class Slots:
@@ -27,7 +27,7 @@ class ShardTable:
     def __init__(self, token_type: np.dtype) -> None:
         self.like = np.zeros(0, token_type)
         self._strata: list[tuple[int, TokenShards]] = []
-        self._mapped: dict[int, Shard] = {}
+        self._mapped: dict[int, CheckedBlocks] = {}
         self._size = 0
         self.slots = Slots()
 
@@ -48,9 +48,8 @@ class ShardTable:
             if slot in self._mapped:
                 continue
             shards, index = self.place(slot)
-            shard = map_shard(shards.folder, shards.entries[index])
-            self._mapped[slot] = shard  # keeps what the addresses point to
-            table = self.slots
+            self._mapped[slot] = checked_shard(shards.folder, shards.entries[index])  # keeps what addresses point to
+            shard, table = self._mapped[slot].shard, self.slots
             table.offsets_at[slot] = _address(shard.offsets)
             table.tokens_at[slot] = _address(shard.tokens)
             table.checked_at[slot] = _address(shard.checked)
@@ -67,12 +66,11 @@ class ShardTable:
         table = self.slots
         found = unchecked_blocks(segments, BLOCK_BYTES, self.like.itemsize, table.token_bytes, table.checked_at)
         for slot in np.unique(found[:, 0]).tolist():
-            shards, _ = self.place(slot)
-            self._mapped[slot].check(np.unique(found[found[:, 0] == slot, 1]), shards.folder.url)
+            self._mapped[slot].check(np.unique(found[found[:, 0] == slot, 1]))
 
     def shard(self, slot: int) -> Shard:
         self.map([slot])
-        return self._mapped[slot]
+        return self._mapped[slot].shard
 
 
 def _address(array: np.ndarray) -> int:

@@ -8,7 +8,7 @@ permuted together. Everything is computed from a few integers, forwards (which r
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numba import njit
@@ -23,10 +23,12 @@ class _Stratum:
     rows: Rows
     lap: int  # the source's lap in which it was added
     at: int  # how many rows of that lap had come before
+    until: int | None = None  # the lap from which on it is no longer part of the source
 
     def before(self, lap: int) -> int:
         """Its rows in all laps of the source before `lap`."""
-        return self.rows.before(max(0, lap - self.lap))
+        last = lap if self.until is None else min(lap, self.until)
+        return self.rows.before(max(0, last - self.lap))
 
     def in_lap(self, lap: int) -> int:
         return self.before(lap + 1) - self.before(lap)
@@ -43,6 +45,12 @@ class SourceOrder:
         """Let a stratum come in from row `number` on. Strata are added in ascending order of number."""
         lap = self.lap_of(number)
         self.strata.append(_Stratum(rows, lap, number - self.start(lap)))
+
+    def replace(self, number: int, rows: Rows) -> None:
+        """Let a stratum stand for all that are there, from the lap after that of row `number` on."""
+        lap = self.lap_of(number) + 1
+        self.strata = [s if s.until is not None else replace(s, until=lap) for s in self.strata]
+        self.strata.append(_Stratum(rows, lap, 0))
 
     def start(self, lap: int) -> int:
         """The number of a lap's first row."""
@@ -71,9 +79,11 @@ class SourceOrder:
             done += here
         return strata, rows
 
-    def number_of(self, stratum: int, row: int) -> int:
-        """The number of a stratum's row (through all laps)."""
+    def number_of(self, stratum: int, row: int) -> int | None:
+        """The number of a stratum's row (through all laps); None of one that would come after it was replaced."""
         chosen = self.strata[stratum]
+        if chosen.until is not None and row >= chosen.before(chosen.until):
+            return None
         lap = chosen.lap
         while chosen.before(lap + 1) <= row:
             lap += 1
@@ -81,8 +91,8 @@ class SourceOrder:
 
     def _members(self, lap: int) -> tuple[list[int], list[int]]:
         """Strata that are permuted together in a lap, and those that come in during it, in order."""
-        base = [i for i, s in enumerate(self.strata) if s.lap < lap or (s.lap == lap and s.at == 0)]
-        return base, [i for i, s in enumerate(self.strata) if s.lap == lap and s.at > 0]
+        there = [(i, s) for i, s in enumerate(self.strata) if s.lap <= lap and (s.until is None or lap < s.until)]
+        return [i for i, s in there if s.lap < lap or s.at == 0], [i for i, s in there if s.lap == lap and s.at > 0]
 
     def _in_lap(self, lap: int, low: int, high: int) -> tuple[np.ndarray, np.ndarray]:
         base, added = self._members(lap)

@@ -10,7 +10,7 @@ import numpy as np
 
 from corpusmill.errors import DamagedError, InputError
 from corpusmill.storage import Folder, digest
-from corpusmill.train.journal import Journal
+from corpusmill.train.journal import AddedSource, Journal
 from corpusmill.train.token_shards import MANIFEST, TokenShards, read_manifest, require_files
 
 CORPUS = "corpus"
@@ -53,10 +53,21 @@ def all_strata(sources: Mapping[str, Source], journal: Journal) -> list[TokenSha
     found = [source.first for source in opened.values()]
     for entry in journal.entries:
         found += [opened[name].grown(count) for name, count in entry.grow.items() if name in opened]
-        for name, added in entry.add.items():
-            opened[name] = OpenSource(name, Source(Folder(added.shards), added.num_shards))
+        for name, added in (entry.replace | entry.add).items():
+            opened[name] = open_added(name, added)
             found.append(opened[name].first)
     return found
+
+
+def open_added(name: str, added: AddedSource) -> OpenSource:
+    """A source that the journal names. InputError if its folder holds other shards than it did then."""
+    source = OpenSource(name, Source(Folder(added.shards), added.num_shards))
+    if source.first.fingerprint != added.fingerprint:
+        raise InputError(
+            f"{added.shards} holds {source.first.fingerprint[:12]}, the journal has {added.fingerprint[:12]} for "
+            f"{name}: these are other shards. Put the others back"
+        )
+    return source
 
 
 def label_of(entry: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ for any number of ranks, workers and micro-batches.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -27,6 +27,7 @@ from corpusmill.train.sources import (
     OpenSource,
     Source,
     natural_weights,
+    open_added,
     require_one_tokenizer,
     sources_of,
     token_type,
@@ -150,9 +151,11 @@ class TokenStream:
         given = sources_of({CORPUS: shards}, weights) if isinstance(shards, Folder) else shards
         self.sources = {name: OpenSource(name, source) for name, source in given.items()}
         self.pins = {name: source.describe() for name, source in self.sources.items()}
+        pinned = {name: replace(source, num_shards=self.sources[name].num_shards) for name, source in given.items()}
         require_one_tokenizer(self.sources)
         self._table, self._pool = ShardTable(token_type(self.manifest)), BufferPool()
         self.weights = dict(weights or natural_weights(self.sources))
+        self._arguments |= {"shards": pinned, "weights": self.weights}  # of what it is now, whatever comes to be there
         orders = {name: self._order(name, source.first) for name, source in self.sources.items()}
         self.samples = SampleOrder(orders, self.weights)
         self.skips = Skips(self.journal)
@@ -213,6 +216,23 @@ class TokenStream:
                 "added, from a sample that is still to come. Put it back as it was"
             )
         self.next_step = int(state["next_step"])
+
+    def with_journal(self, journal: Journal) -> TokenStream:
+        """The same stream, going on where this one is by another journal. InputError as `load_state_dict`."""
+        stream = TokenStream(**{**self._arguments, "journal": journal})
+        stream.load_state_dict(self.state_dict())
+        return stream
+
+    def blanked_since(self, versions: Mapping[str, int]) -> list[tuple[str, str, int]]:
+        """Documents that were forgotten since the sources had these versions: (source, shard's name, row)."""
+        return [
+            (name, shard, row)
+            for name, source in self.sources.items()
+            for change in source.manifest.get("history", [])
+            if change["version"] > versions.get(name, 0)
+            for shard, rows in change.get("blanked", {}).items()
+            for row in rows
+        ]
 
     def next_batch(self, rank: int = 0, world_size: int = 1) -> Batch:
         """The rank's rows of the next global batch; the state moves on by one step."""
@@ -316,18 +336,18 @@ class TokenStream:
                 raise InputError(f"the journal lets {name} grow, but the sources are {', '.join(self.sources)}")
             rows = self._rows(self.sources[name].grown(num_shards))
             self.samples.sources[name].add(self.samples.dealt(name, entry.at), rows)
+        for name, added in entry.replace.items():
+            if name not in self.sources:
+                raise InputError(f"the journal replaces {name}, but the sources are {', '.join(self.sources)}")
+            self.sources[name] = open_added(name, added)
+            order = self.samples.sources[name]
+            order.replace(self.samples.dealt(name, entry.at), self._rows(self.sources[name].first))
         for name, added in entry.add.items():
             if name in self.sources:
                 raise InputError(f"the journal adds a source {name}, which is there already")
-            source = OpenSource(name, Source(Folder(added.shards), added.num_shards))
-            if source.first.fingerprint != added.fingerprint:
-                raise InputError(
-                    f"{added.shards} holds {source.first.fingerprint[:12]}, the journal added "
-                    f"{added.fingerprint[:12]} as {name}: these are other shards. Put the others back"
-                )
-            self.sources[name] = source
-            require_one_tokenizer(self.sources)
-            self.samples.sources[name] = self._order(name, source.first)
+            self.sources[name] = open_added(name, added)
+            self.samples.sources[name] = self._order(name, self.sources[name].first)
+        require_one_tokenizer(self.sources)
         if entry.weights:
             self.samples.weigh(entry.at, entry.weights)
 

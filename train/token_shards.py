@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,7 +19,15 @@ from corpusmill.schemas import check_version
 from corpusmill.storage import Folder, sha256_of
 
 MANIFEST = "manifest.json"
+SETTLING = "settling.json"
+"""In a folder of shards while documents of it are being blanked: which."""
+
 _REMAKE = "Run the tokenize stage again: it makes the shards it lacks"
+
+
+_UNSETTLED = "forgetting documents was interrupted. Run `corpusmill forget` on the run again: it ends what was begun"
+_PAUSES = (0.0, 0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
+"""Seconds that a reader waits for documents to be blanked."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +35,7 @@ class Shard:
     """One mapped shard. `tokens` (uint16 or uint32) and `offsets` (int64) are views of the file, not copies.
 
     `weight` is how often an epoch has its documents. `data` is the whole file and `token_byte` where its tokens begin;
-    `checked` (uint8 [blocks]) says which of its blocks have been compared with their checksums, `sums`.
+    `checked` (uint8 [blocks]) says which of its blocks have been compared with their checksums.
     """
 
     name: str
@@ -35,19 +44,35 @@ class Shard:
     weight: int
     data: memoryview
     token_byte: int
-    sums: np.ndarray
     checked: np.ndarray
 
-    def check(self, blocks: np.ndarray, where: str) -> None:
-        """Compare blocks (int64, ascending) with their checksums. DamagedError names the first that differs."""
-        bad = first_damaged(self.data, self.sums, blocks)
+
+class CheckedBlocks:
+    """Compares what is read of a mapped shard with its checksums."""
+
+    def __init__(self, folder: Folder, entry: dict[str, Any], shard: Shard) -> None:
+        self._folder, self._entry, self.shard = folder, entry, shard
+        self._sums = _sums(folder, entry, len(shard.checked))
+
+    def check(self, blocks: np.ndarray) -> None:
+        """Compare blocks (int64, ascending). DamagedError names the first that differs."""
+        if self._sums is None:
+            return
+        bad = first_damaged(self.shard.data, self._sums, blocks)
+        for pause in _PAUSES if bad >= 0 else ():  # documents may have been blanked since, or just now
+            time.sleep(pause)
+            self._sums = _sums(self._folder, self._entry, len(self.shard.checked))
+            bad = -1 if self._sums is None else first_damaged(self.shard.data, self._sums, blocks)
+            if bad < 0 or not self._folder.exists(SETTLING):
+                break
         if bad >= 0:
-            end = min((bad + 1) * BLOCK_BYTES, len(self.data))
+            end = min((bad + 1) * BLOCK_BYTES, len(self.shard.data))
             raise DamagedError(
-                f"{where}/{self.name}: bytes {bad * BLOCK_BYTES:,} to {end - 1:,} are not those that were written "
-                f"(their checksum differs): the disk or a person changed them. {_REMAKE}"
+                f"{self._folder.url}/{self.shard.name}: bytes {bad * BLOCK_BYTES:,} to {end - 1:,} are not those that "
+                "were written (their checksum differs): "
+                + (_UNSETTLED if self._folder.exists(SETTLING) else f"the disk or a person changed them. {_REMAKE}")
             )
-        self.checked[blocks] = 1
+        self.shard.checked[blocks] = 1
 
 
 @dataclass(frozen=True)
@@ -148,7 +173,7 @@ def require_files(shards: TokenShards) -> None:
 
 
 def map_shard(folder: Folder, entry: dict[str, Any]) -> Shard:
-    """Map one shard and check all of it but its tokens, which are checked when they are read."""
+    """Map one shard and check that it is what its entry says, but for what is in it: `checked_shard` does."""
     name = entry["name"]
     path = folder.local_path(name)
     try:
@@ -163,16 +188,22 @@ def map_shard(folder: Folder, entry: dict[str, Any]) -> Shard:
     tokens = column.values.to_numpy(zero_copy_only=True)[: int(offsets[-1])]
     _compare(folder, entry, reader.num_record_batches, len(offsets) - 1, len(tokens))
     token_byte = tokens.__array_interface__["data"][0] - buffer.address
-    blocks = -(-buffer.size // BLOCK_BYTES)
-    sums = _sums(folder, entry, blocks)
-    checked = np.zeros(blocks, np.uint8) if sums is not None else np.ones(blocks, np.uint8)
-    weight = int(entry.get("weight", 1))
-    known = np.zeros(0, np.uint64) if sums is None else sums
-    shard = Shard(name, tokens, offsets, weight, memoryview(buffer), token_byte, known, checked)
-    if sums is not None:
-        inner = np.arange(-(-token_byte // BLOCK_BYTES), (token_byte + tokens.nbytes) // BLOCK_BYTES)
-        shard.check(np.setdiff1d(np.arange(blocks), inner), folder.url)
-    return shard
+    checked = np.zeros(-(-buffer.size // BLOCK_BYTES), np.uint8)
+    return Shard(name, tokens, offsets, int(entry.get("weight", 1)), memoryview(buffer), token_byte, checked)
+
+
+def checked_shard(folder: Folder, entry: dict[str, Any]) -> CheckedBlocks:
+    """Map one shard and check all of it but its tokens, which are to be checked when they are read."""
+    shard = map_shard(folder, entry)
+    found = CheckedBlocks(folder, entry, shard)
+    if entry.get("sums") is None:
+        shard.checked[:] = 1
+    else:
+        first, end = shard.token_byte, shard.token_byte + shard.tokens.nbytes
+        found.check(
+            np.setdiff1d(np.arange(len(shard.checked)), np.arange(-(-first // BLOCK_BYTES), end // BLOCK_BYTES))
+        )
+    return found
 
 
 def _sums(folder: Folder, entry: dict[str, Any], blocks: int) -> np.ndarray | None:

@@ -43,6 +43,7 @@ def run_stage(
     run = folder.local_path()
     ranks, how = recipe.train.ranks, _how_to_go_on(recipe_source, overrides)
     deepspeed_config.resolve(recipe.train, ranks)
+    train_settings.prepare_stream(folder, recipe.train, lambda done, of: progress.say(f"packing: block {done} of {of}"))
     train_settings.open_stream(folder, recipe.train)  # what is wrong here is said before any process starts
     progress.begin(recipe.train.steps, "steps")
     if train_settings.finished(folder, recipe.train, ranks) is None:

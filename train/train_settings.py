@@ -10,6 +10,7 @@ from corpusmill.errors import InputError
 from corpusmill.recipe import Train
 from corpusmill.storage import Folder, sha256_of
 from corpusmill.train import deepspeed_config
+from corpusmill.train.document_steps import changed_samples
 from corpusmill.train.journal import read_journal
 from corpusmill.train.packing import prepare
 from corpusmill.train.sources import CORPUS, Source, all_strata, shards_at, sources_of
@@ -19,6 +20,9 @@ from corpusmill.train.token_shards import read_manifest
 SETTINGS = "settings.json"
 FINAL = "final.json"
 """RUN/train/final.json: what came out, written when all steps are done."""
+
+CHANGES = "changed_samples.json"
+"""RUN/train/changed_samples.json: which samples are not what they were when the training began."""
 
 _FREE = {"checkpoint_every", "keep_checkpoints"}
 """Settings that do not touch the weights and may change between restarts."""
@@ -39,7 +43,7 @@ def open_stream(run: Folder, train: Train) -> TokenStream:
         packing=train.packing,
         weights=train.mixture,
         lengths=train.lengths,
-        middles=_middles(run, train),
+        middles=middles_of(run, train),
         journal=read_journal(folder),
     )
     _require_same_tokenizer(run, stream)
@@ -52,7 +56,7 @@ def prepare_stream(run: Folder, train: Train, progress: Callable[[int, int], Non
         return
     folder = run.sub("train")
     pinned = folder.read_json(SETTINGS).get("sources", {}) if folder.exists(SETTINGS) else {}
-    packing = packing_of(train.sequence_length, _middles(run, train))
+    packing = packing_of(train.sequence_length, middles_of(run, train))
     for shards in all_strata(pinned_sources(run, train, pinned), read_journal(folder)):
         prepare(shards, packing, progress)
 
@@ -65,11 +69,29 @@ def pinned_sources(run: Folder, train: Train, pinned: Mapping[str, Any]) -> dict
     return {name: replace(source, num_shards=sizes[name]) for name, source in found.items()}
 
 
-def _middles(run: Folder, train: Train) -> Middles | None:
+def middles_of(run: Folder, train: Train) -> Middles | None:
+    """Fill-in-the-middle as the recipe wants it, with the sentinels of the run's tokenizer."""
     if not train.fill_in_the_middle:
         return None
     ids = sentinel_ids(read_manifest(run.sub("shards"))["tokenizer"])
     return Middles(train.fill_in_the_middle, train.suffix_first, *ids)
+
+
+def tell_changes(train: Folder, stream: TokenStream, versions: Mapping[str, int], last_step: int) -> None:
+    """Say which samples hold documents that were forgotten since a checkpoint, and keep it in CHANGES."""
+    changed = changed_samples(stream, versions, last_step)
+    if not changed:
+        return
+    for document in changed:
+        steps = sorted({step for step, _ in document["steps"]})
+        done = [step for step in steps if step < stream.next_step]
+        print(
+            f"document {document['document']} of {document['shard']} was forgotten: it was in {len(done)} steps before "
+            f"step {stream.next_step} and is blank in {len(steps) - len(done)} to come",
+            flush=True,
+        )
+    known = train.read_json(CHANGES)["changed"] if train.exists(CHANGES) else []
+    train.write_json(CHANGES, {"format": 1, "changed": [*known, {"from_step": stream.next_step, "documents": changed}]})
 
 
 def finished(run: Folder, train: Train, ranks: int) -> dict[str, Any] | None:

@@ -142,6 +142,23 @@ def test_a_source_that_grows_has_each_row_of_a_lap_once(tokens: int, length: int
     assert np.array_equal(np.concatenate([p[1] for p in pieces]), rows)
 
 
+@given(st.integers(1, 150), st.integers(1, 150), st.integers(0, 300), st.integers(1, 9))
+@settings(max_examples=60, deadline=None)
+def test_what_replaces_a_source_comes_from_its_next_lap_on(tokens: int, other: int, number: int, length: int) -> None:
+    order = SourceOrder("key", Lines("first", tokens, length))
+    before, lap = order.rows(0, order.start(order.lap_of(number) + 1)), order.lap_of(number) + 1
+    order.replace(number, Lines("other", other, length))
+    last = lap + 2
+    strata, rows = order.rows(0, order.start(last))
+    border = order.start(lap)
+    assert np.array_equal(rows[:border], before[1])
+    assert not strata[:border].any()
+    assert (strata[border:] == 1).all()
+    assert np.array_equal(np.sort(rows[border:]), np.arange(order.strata[1].before(last)))
+    assert all(order.number_of(int(strata[n]), int(rows[n])) == n for n in range(len(rows)))
+    assert order.number_of(0, border) is None
+
+
 def test_what_is_added_comes_evenly_among_what_was_left() -> None:
     order = SourceOrder("key", Lines("old", 4000, 1))
     order.add(1000, Lines("new", 1000, 1))

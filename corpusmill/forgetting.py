@@ -103,7 +103,7 @@ def forget(
             names["ids"] = sorted({*names["ids"], *_copies(folder, _wanted(names))})
         done = _Forgetting(folder, names, begun.get("files", []), say).run()
         folder.remove(FORGETTING)
-    if done.nothing:
+    if done.nothing and not any(begun.values()):
         raise InputError(f"no document of {folder.url} is one of those; nothing was changed")
     return done
 

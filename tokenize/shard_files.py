@@ -91,7 +91,7 @@ def shards_manifest(tokenizer: Mapping[str, Any], entries: Sequence[Mapping[str,
 
     `history` has a line for each version of the folder: see shard_versions.
     """
-    contents = [[e["sha256"], e["weight"]] for e in entries]
+    contents = [[e.get("sealed_sha256", e["sha256"]), e.get("weight", 1)] for e in entries]
     fingerprint = digest({"tokenizer": tokenizer["sha256"], "shards": contents})
     return {
         "format": FORMAT_VERSION,
@@ -101,7 +101,7 @@ def shards_manifest(tokenizer: Mapping[str, Any], entries: Sequence[Mapping[str,
         "tokenizer": dict(tokenizer),
         "token_type": str(token_type_for(tokenizer["vocab_size"])),
         "num_tokens": sum(e["num_tokens"] for e in entries),
-        "tokens_per_epoch": sum(e["num_tokens"] * e["weight"] for e in entries),
+        "tokens_per_epoch": sum(e["num_tokens"] * e.get("weight", 1) for e in entries),
         "num_documents": sum(e["num_documents"] for e in entries),
         "text_bytes": sum(e["text_bytes"] for e in entries),
         "shards": list(entries),

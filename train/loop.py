@@ -90,6 +90,7 @@ class Trainer:
             self._take_journal()
         line = {
             "step": step,
+            "sample": int(batch.samples[0]) if dist.get_rank() == 0 else None,  # of rank 0, the step's first
             "loss": summed / max(1.0, targets),
             "learning_rate": rate,
             "gradient_norm": _number(self._gradient_norm),

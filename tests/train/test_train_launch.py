@@ -221,6 +221,25 @@ def test_the_batches_of_the_run_can_be_traced(uninterrupted: tuple[Folder, dict[
     assert all(s["url"].startswith("https://site-") for s in stretches)
 
 
+def test_a_journal_that_is_written_while_a_training_runs_is_taken(
+    source: Path, fresh_run: Callable[[], Folder]
+) -> None:
+    """Steps 300 to 309 are left out: step 300 begins where step 310 would have."""
+    run = fresh_run()
+    training = plain(source, run, "--set", "train.steps=320", "--set", "train.checkpoint_every=1000")
+    wait_for_step(run, 2, training)
+    skipped = subprocess.run(
+        [sys.executable, "-m", "corpusmill.cli", "journal", "skip", run.url, "300", "309"],
+        capture_output=True,
+        text=True,
+    )
+    assert skipped.returncode == 0, skipped.stderr
+    said, _ = training.communicate(timeout=240)
+    assert training.returncode == 0, said
+    samples = [line["sample"] for line in read_metrics(run.sub("train"))]
+    assert samples == [8 * step for step in range(299)] + [8 * (step + 10) for step in range(299, 320)]
+
+
 def test_a_run_killed_with_all_its_processes_ends_in_the_very_same_files(
     source: Path, fresh_run: Callable[[], Folder], uninterrupted: tuple[Folder, dict[str, Any]]
 ) -> None:

@@ -17,12 +17,14 @@ from benchmarks import (
     encode,
     extract,
     recall,
+    resume,
     rules,
     screen,
     semantic,
     shuffle,
     signatures,
     soak,
+    stream,
     urls,
 )
 from benchmarks.harness import ROOT
@@ -44,10 +46,12 @@ OTHERS: dict[str, Any] = {
     "encode": encode,
     "extract": extract,
     "recall": recall,
+    "resume": resume,
     "screen": screen,
     "semantic": semantic,
     "shuffle": shuffle,
     "soak": soak,
+    "stream": stream,
 }
 """Modules with a `main` and options of their own."""
 

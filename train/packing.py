@@ -45,6 +45,11 @@ class Packing:
         name = f"rows-{self.length}" + (f"-middle-{self.middle_rate:g}" if self.middle_rate else "")
         return shards.folder.sub(f"packed/{name}-{_named(shards)[:12]}")
 
+    def identity(self, shards: TokenShards) -> dict[str, Any]:
+        """What an index of these shards says that it is."""
+        rows = {"length": self.length, "middle_rate": self.middle_rate}
+        return {"format": _FORMAT, "shards": _named(shards), **rows}
+
 
 class PackedIndex:
     """The index of a stratum's rows; a block's file is mapped when it is first needed."""
@@ -100,7 +105,7 @@ def open_index(shards: TokenShards, packing: Packing) -> PackedIndex:
             "`corpusmill pack` with this recipe, or `corpusmill train`, which does it before it starts"
         )
     manifest = folder.read_json(MANIFEST)
-    wanted = _identity(shards, packing)
+    wanted = packing.identity(shards)
     if any(manifest.get(k) != v for k, v in wanted.items()):
         raise DamagedError(f"{folder.url}/{MANIFEST} is the index of other shards. Remove the folder and pack again")
     return PackedIndex(folder, manifest, packing)
@@ -123,7 +128,7 @@ def prepare(
         entries.append({"name": name, "first_place": first} | _pack_block(shards, table, packing, first, last, name))
         progress(number + 1, len(first_places))
     with folder.writing(MANIFEST) as out:
-        out.path.write_bytes(canonical_json(_identity(shards, packing) | {"blocks": entries}))
+        out.path.write_bytes(canonical_json(packing.identity(shards) | {"blocks": entries}))
 
 
 def block_places(borders: np.ndarray) -> list[int]:
@@ -166,15 +171,6 @@ def _pack_block(
     tokens = int(shards.first_tokens[last] - shards.first_tokens[first])
     counts = {"rows": rows, "pieces": len(items), "tokens": tokens, "padding": rows * packing.length - used}
     return counts | {"bytes": out.bytes, "sha256": out.sha256}
-
-
-def _identity(shards: TokenShards, packing: Packing) -> dict[str, Any]:
-    return {
-        "format": _FORMAT,
-        "shards": _named(shards),
-        "length": packing.length,
-        "middle_rate": packing.middle_rate,
-    }
 
 
 def _named(shards: TokenShards) -> str:

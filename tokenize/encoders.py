@@ -8,7 +8,9 @@ special tokens in texts are asked for.
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
@@ -126,11 +128,13 @@ FAST = (KernelEncoder, TiktokenEncoder)
 
 def choose_encoder(tokenizer: Tokenizer, texts: Sequence[str] = (), special: bool = False) -> Encoder:
     """The first of FAST that can do a tokenizer and gives the ids of Hugging Face's tokenizers on the adversarial set,
-    on the characters at which classes begin and end, on texts that spell its special tokens, and on `texts`; else the
-    latter. With `special`, special tokens in texts are what they say.
+    on the characters at which classes begin and end, on texts that spell its special tokens, on what a normaliser
+    changes, and on `texts`; else the latter. With `special`, special tokens in texts are what they say.
     """
     slow = HuggingFaceEncoder(tokenizer, special)
     probe = [*ADVERSARIAL, class_borders(), *spelled(special_tokens(tokenizer)), *texts]
+    if tokenizer.normalizer is not None:
+        probe += normal_form_texts()
     expected = slow.encode(probe)
     for kind in FAST:
         try:
@@ -162,6 +166,23 @@ def spelled(names: Iterable[str]) -> list[str]:
             f"é{name}\u0301",
         ]
     return [*texts, "".join(texts)]
+
+
+@lru_cache(maxsize=1)
+def normal_form_texts() -> tuple[str, ...]:
+    """All that normal form C changes, each in a text of its own: characters that become others, pairs that become one
+    or must not, jamo of which syllables are made, and two marks of each two kinds, in the wrong order.
+
+    Together in one text, a single character that an encoder knows of would have all of it normalised.
+    """
+    points = [chr(p) for p in range(0x80, 0x110000) if not 0xD800 <= p < 0xE000]
+    changed = [c for c in points if unicodedata.normalize("NFC", c) != c]
+    pairs = [p for c in points if not "가" <= c <= "힣" and len(p := unicodedata.normalize("NFD", c)) > 1]
+    syllables = [chr(0x1100 + i) + chr(0x1161 + j) for i in range(19) for j in range(21)]
+    syllables += ["가" + chr(0x11A8 + k) for k in range(27)]
+    kinds = {unicodedata.combining(c): c for c in points if unicodedata.combining(c)}
+    marks = [f"x{high}{low}" for a, high in kinds.items() for b, low in kinds.items() if a > b]
+    return (*changed, *pairs, *syllables, *marks)
 
 
 def _special(fast: Encoder, tokenizer: Tokenizer, special: bool) -> Encoder:

@@ -60,9 +60,8 @@ def _cut(tokenizer: Tokenizer, text: str) -> list[str]:
 
 def _stands_apart(tokenizer: Tokenizer, term: Term) -> bool:
     """Whether a blank before the term is cut off, as DeepSeek's family does before ideographs: one token then, too."""
-    return [" ", *_cut(tokenizer, term.text)] == _cut(tokenizer, f" {term.text}") and len(
-        _cut(tokenizer, term.text)
-    ) == 1
+    alone = _cut(tokenizer, term.text)
+    return len(alone) == 1 and _cut(tokenizer, f" {term.text}") == [" ", *alone]
 
 
 def _forms(tokenizer: Tokenizer, term: Term) -> list[str]:

@@ -16,7 +16,7 @@ from corpusmill.ledger import StageLedger, part_name
 from corpusmill.mill import RUN_NAME, stored_recipe
 from corpusmill.parquet_parts import read_part
 from corpusmill.recipe import Ingest
-from corpusmill.schemas import ADDRESS_STRIDE, DOCUMENTS, DROPPED, REMOVED, SHARD_DOCS
+from corpusmill.schemas import ADDRESS_STRIDE, DOCUMENTS, DROPPED, REFUSED, REMOVED, SHARD_DOCS
 from corpusmill.storage import Folder
 
 _RECORD_BYTES = 1 << 16  # asked for at once where one record is wanted of a remote file
@@ -126,13 +126,18 @@ def _matching(run: Folder, name: str, schema: pa.Schema, url: str) -> list[tuple
 
 
 def _kept(run: Folder, part: int, address: int, values: dict[str, Any]) -> dict[str, Any]:
-    """A kept document: removed as a duplicate, tokenised, or not there yet."""
+    """A kept document: removed as a duplicate, refused or tokenised, or not there yet."""
     if not run.exists(f"removed/{part_name(part)}.parquet"):
         return {"fate": "kept", "part": part, "address": address} | values
     for batch in read_part(run, f"removed/{part_name(part)}.parquet", REMOVED):
         gone = batch.filter(pc.equal(batch.column("address"), address)).to_pylist()
         if gone:
             return {"fate": "removed", "part": part} | values | gone[0]
+    for name in run.names("refused/shard-*.parquet"):
+        for batch in read_part(run, name, REFUSED):
+            gone = batch.filter(pc.equal(batch.column("address"), address)).to_pylist()
+            if gone:
+                return {"fate": "refused", "part": part} | values | gone[0]
     for kind in ("shards", "heldout"):
         for name in run.names(f"{kind}/shard-*.docs.parquet"):
             for batch in read_part(run, name, SHARD_DOCS, ("address", "token_start", "num_tokens")):

@@ -13,7 +13,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from corpusmill.errors import InputError
@@ -278,12 +278,27 @@ def _presets() -> Mapping[str, Mapping[str, Any]]:
 
 
 class Tokenize(Section):
+    """A tokenizer and token shards.
+
+    Digits, white space and the cut into words come from the named families only: llama.cpp and vLLM know no others.
+    """
+
     vocab_size: Annotated[int, Field(ge=260, le=1 << 20)] = 32_000
+    """Of a tokenizer that is trained, at most: special tokens, bytes and domain terms included."""
     tokenizer: str | None = None
-    """To use instead of training one: a folder with tokenizer.json or GPT-2's files, or a file of tiktoken ranks."""
+    """To use instead of training one: a folder with tokenizer.json or GPT-2's files, a file of tiktoken ranks, or a
+    SentencePiece model."""
     family: Literal["gpt2", "cl100k", "o200k", "llama3", "qwen2", "deepseek"] | None = None
     """How texts are cut before merging, of a tokenizer that is trained (gpt2 if not said) or given as ranks; llama.cpp
     and vLLM know these."""
+    special_tokens: tuple[str, ...] = ()
+    """Of a tokenizer that is trained: with the ids after the end-of-text token's, in this order."""
+    special_tokens_in_text: Literal["text", "special", "refuse"] = "text"
+    """What a page is that spells a special token: its characters; that token; or left out, counted and listed."""
+    domain_terms: str | None = None
+    """A file of terms, one to a line, that a tokenizer that is trained has as one token each (docs/tokenizers.md)."""
+    chat_template: str | None = None
+    """`chatml`, or a Jinja file, to be kept with the tokenizer. Its special tokens must be there."""
     sample_bytes: PositiveInt = 200_000_000
     """Text that the tokenizer is trained on, spread evenly over the corpus."""
     tokens_per_shard: PositiveInt = 64_000_000
@@ -297,6 +312,24 @@ class Tokenize(Section):
 
     fineweb2 is [[1, 1], [2, 2], [3, 3], [5, 5], [100, 8], [1000, 1]].
     """
+
+    @field_validator("special_tokens")
+    @classmethod
+    def _can_be_special(cls, names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if names:
+            from corpusmill.tokenize.special_tokens import reason_against_names  # loads numba, as dedup's presets do
+
+            reason = reason_against_names(names, info.data.get("family") or "gpt2")
+            if reason is not None:
+                raise ValueError(reason)
+        return names
+
+    @model_validator(mode="after")
+    def _trains_what_it_names(self) -> Tokenize:
+        for name in ("special_tokens", "domain_terms"):
+            if self.tokenizer is not None and getattr(self, name):
+                raise ValueError(f"`{name}` is for a tokenizer that is trained: leave it out, or leave out `tokenizer`")
+        return self
 
     @field_validator("rehydration")
     @classmethod

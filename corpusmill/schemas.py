@@ -194,6 +194,19 @@ CUTS = pa.schema(
 )
 """Spans of a document's UTF-8 bytes, [start, end), left out when tokens are made."""
 
+REFUSED = pa.schema(
+    [
+        ("address", pa.int64()),
+        ("id", pa.string()),
+        ("url", pa.string()),
+        ("why", pa.string()),  # special_token_in_text
+        ("detail", pa.string()),  # the first that the text spells
+        ("text_bytes", pa.int64()),  # without its cuts
+    ],
+    metadata={VERSION_KEY: str(FORMAT_VERSION).encode()},
+)
+"""Documents that dedup left and tokenize did not take, of one shard."""
+
 SHARD_DOCS = pa.schema(
     [
         ("address", pa.int64()),

@@ -130,6 +130,8 @@ def _sentence(fate: Mapping[str, Any]) -> str:
             f"removed as {fate['why']}: {fate['similarity']:.0%} like document {fate['matched']}, "
             f"its cluster is represented by {fate['representative_id']}"
         )
+    if kind == "refused":
+        return f"refused in tokenize: {fate['why']} ({fate['detail']})"
     if kind == "tokenised":
         use = "held out for evaluation" if fate["shard"].startswith("heldout/") else "trained on"
         end = fate["token_start"] + fate["num_tokens"]
@@ -158,10 +160,12 @@ def _dedup_line(counts: Mapping[str, Any]) -> tuple[str, str, str]:
 
 def _tokenize_line(counts: Mapping[str, Any]) -> tuple[str, str, str]:
     kept, out = counts["shards"], counts["heldout"]
-    documents = kept["documents"] + out["documents"]
+    documents = kept["documents"] + out["documents"] + sum(counts.get("refused", {}).values())
     said = f"{out['documents']:,} documents ({out['tokens']:,} tokens) held out"
     if counts.get("tokens_per_epoch", kept["tokens"]) != kept["tokens"]:
         said += f"; rehydrated to {counts['tokens_per_epoch']:,} tokens an epoch"
+    if refused := sum(counts.get("refused", {}).values()):
+        said += f"; {refused:,} refused, which spell a special token"
     return f"{documents:,} documents", f"{kept['tokens']:,} tokens", said
 
 

@@ -26,7 +26,7 @@ MANIFEST = "manifest.json"
 LOGIT_TOLERANCE = 1e-4
 """The exported model's logits differ from the checkpoint's by less than this, or the export fails."""
 
-_TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
 _SAMPLES = ("The quick brown fox", "  two spaces\n\nand lines\t", "naïve café 東京 🙂", "x" * 300, "<|endoftext|>")
 _UNFINISHED = ".partial"  # not .tmp: Folder.remove_temporary takes those for files
 

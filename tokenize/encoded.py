@@ -14,9 +14,13 @@ class Encoded(NamedTuple):
     offsets: np.ndarray
     ids: np.ndarray
 
-    def lists(self) -> list[list[int]]:
+    def arrays(self) -> list[np.ndarray]:
         """The ids of each text."""
-        return [ids.tolist() for ids in np.split(self.ids, self.offsets[1:-1])] if len(self.offsets) > 1 else []
+        return np.split(self.ids, self.offsets[1:-1]) if len(self.offsets) > 1 else []
+
+    def lists(self) -> list[list[int]]:
+        """The same as lists of numbers."""
+        return [ids.tolist() for ids in self.arrays()]
 
     def chosen(self, mask: np.ndarray) -> Encoded:
         """Those of the texts that a bool [texts] chooses."""

@@ -24,12 +24,13 @@ from corpusmill.storage import Folder, Output, canonical_json, digest
 from corpusmill.tokenize import bpe_tokenizer
 from corpusmill.tokenize.encoded import Encoded
 from corpusmill.tokenize.encoders import Encoder, choose_encoder, make_encoder
+from corpusmill.tokenize.refused_documents import Refusals
 from corpusmill.tokenize.rehydration import FINEWEB_2, Weights
 from corpusmill.tokenize.shard_files import ShardWriter, shard_name, shards_manifest
 from corpusmill.tokenize.source_labels import SourceRule, sources_of_rows
 from corpusmill.tokenize.split_sites import is_heldout
 from corpusmill.tokenize.survivors import survivors
-from corpusmill.tokenize.tokenizer_files import END_OF_TEXT
+from corpusmill.tokenize.tokenizer_sources import Sources, read_sources
 
 STAGE = "tokenize"
 SETS = ("shards", "heldout")
@@ -62,12 +63,14 @@ class ShardTask:
     inputs: Mapping[str, Any]
     rehydration: tuple[tuple[int, int], ...] = ()
     sources: SourceRule = None
+    special_tokens_in_text: str = "text"
 
 
 def run_stage(context: RunContext) -> dict[str, Any]:
     """Tokenise the survivors of the run; its totals."""
     run, recipe = context.folder, context.recipe
-    settings = tokenize_settings(recipe.tokenize, recipe.seed)
+    sources = read_sources(recipe.tokenize)
+    settings = sources.describe(recipe.seed)
     cleaned, deduplicated = StageLedger(run, "clean").require_manifest(), StageLedger(run, "dedup").require_manifest()
     verify_outputs(run, deduplicated)
     inputs = {
@@ -82,8 +85,8 @@ def run_stage(context: RunContext) -> dict[str, Any]:
             progress.begin(1, "shards", done=1)
             return cast(dict[str, Any], ledger.require_manifest()["counts"])
         progress.say(f"{STAGE}: training a tokenizer" if recipe.tokenize.tokenizer is None else f"{STAGE}: loading")
-        tokenizer_files, tokenizer, encoder = prepare_tokenizer(run, recipe.tokenize, recipe.seed, cleaned)
-        tasks = plan(run, recipe.tokenize, recipe.seed, cleaned, inputs, tokenizer, encoder)
+        tokenizer_files, tokenizer, encoder = prepare_tokenizer(run, sources, recipe.seed, cleaned)
+        tasks = plan(run, recipe.tokenize, recipe.seed, digest(settings), cleaned, inputs, tokenizer, encoder)
         records = run_parts(context, ledger, digest(settings), write_shard, tasks, progress, _note)
         manifests = [_write_manifest(run, kind, tokenizer, records) for kind in SETS]
         manifest = ledger.commit(
@@ -93,26 +96,15 @@ def run_stage(context: RunContext) -> dict[str, Any]:
     return cast(dict[str, Any], manifest["counts"])
 
 
-def tokenize_settings(settings: Tokenize, seed: int) -> dict[str, Any]:
-    chosen = settings.model_dump(mode="json") | {"seed": seed}
-    if settings.tokenizer is not None:
-        tokenizer, _ = bpe_tokenizer.load(settings.tokenizer, settings.family)
-        chosen["tokenizer"] = f"sha256:{digest(tokenizer.to_str())}"  # what is in its files, wherever they are
-    return chosen
-
-
 def prepare_tokenizer(
-    run: Folder, settings: Tokenize, seed: int, cleaned: Mapping[str, Any]
+    run: Folder, sources: Sources, seed: int, cleaned: Mapping[str, Any]
 ) -> tuple[list[Output], dict[str, Any], str]:
-    """Train or load the tokenizer, keep it in the run, and choose its encoder: (files, identity, encoder's name)."""
-    if settings.tokenizer is None:
-        texts = _training_texts(run, settings, seed, cleaned)
-        tokenizer, eos = bpe_tokenizer.train(texts, settings.vocab_size, settings.family or "gpt2"), END_OF_TEXT
-    else:
-        tokenizer, eos = bpe_tokenizer.load(settings.tokenizer, settings.family)
-    files = bpe_tokenizer.save(tokenizer, run, eos)
-    identity = bpe_tokenizer.identify(tokenizer, files[0].sha256, eos)
-    encoder = choose_encoder(tokenizer, _probe(run, settings, seed, cleaned))
+    """Train the tokenizer or take the one brought along, keep it in the run, and choose its encoder: (files, identity,
+    encoder's name)."""
+    settings = sources.settings
+    tokenizer, files, identity = sources.make(_training_texts(run, settings, seed, cleaned), run)
+    special = settings.special_tokens_in_text == "special"
+    encoder = choose_encoder(tokenizer, _probe(run, settings, seed, cleaned), special)
     return files, identity.describe(), encoder.name
 
 
@@ -120,13 +112,16 @@ def plan(
     run: Folder,
     settings: Tokenize,
     seed: int,
+    chosen: str,
     cleaned: Mapping[str, Any],
     inputs: Mapping[str, Any],
     tokenizer: Mapping[str, Any],
     encoder: str,
 ) -> list[ShardTask]:
-    """Neighbouring parts share a shard until their text fills it. Decided by counts on record, so always alike."""
-    chosen = digest(tokenize_settings(settings, seed))
+    """Neighbouring parts share a shard until their text fills it. Decided by counts on record, so always alike.
+
+    `chosen` is the digest of the stage's settings.
+    """
     records = {r["part"]: r for r in StageLedger(run, "clean").records()}
     groups: list[list[int]] = [[]]
     filled = 0
@@ -142,7 +137,8 @@ def plan(
         names = [f"{kind}/{part_name(p)}.parquet" for p in parts for kind in _inputs(settings)]
         mine = {n: inputs[n] for n in names if n in inputs} | {"tokenizer": tokenizer["sha256"]}
         shard = (run, number, tuple(parts), tokenizer, encoder, settings.heldout_permille, seed, chosen, mine)
-        tasks.append(ShardTask(*shard, _steps(settings), settings.sources))
+        choices = (_steps(settings), settings.sources, settings.special_tokens_in_text)
+        tasks.append(ShardTask(*shard, *choices))
     return tasks
 
 
@@ -158,7 +154,9 @@ def _steps(settings: Tokenize) -> tuple[tuple[int, int], ...]:
 def write_shard(task: ShardTask) -> dict[str, Any]:
     """Write one shard of each set, as far as it has documents; its record. Memory is the shard's tokens."""
     tokenizer = bpe_tokenizer.load_from_run(task.run)
-    encoder = make_encoder(task.encoder, tokenizer)
+    encoder = make_encoder(task.encoder, tokenizer, task.special_tokens_in_text == "special")
+    never = [task.tokenizer["eos_token"], *task.tokenizer["special_tokens"]]
+    refusals = Refusals(never if task.special_tokens_in_text == "refuse" else [])
     vocabulary, eos = task.tokenizer["vocab_size"], task.tokenizer["eos_token_id"]
     writers: dict[Key, ShardWriter] = {}
     cut: Counter[str] = Counter(bytes=0)
@@ -166,10 +164,10 @@ def write_shard(task: ShardTask) -> dict[str, Any]:
         weights = Weights(task.run, part, task.rehydration) if task.rehydration else None
         for group in survivors(task.run, part, _COLUMNS, cut):
             for start in range(0, group.num_rows, _ENCODE_ROWS):
-                batch = group.slice(start, _ENCODE_ROWS)
+                batch = refusals.without(group.slice(start, _ENCODE_ROWS))
                 for key, rows in _encode(batch, encoder, task, weights):
                     writers.setdefault(key, ShardWriter(vocabulary, eos, key.weight, key.source)).add(*rows)
-    outputs: list[Output] = []
+    outputs = refusals.write(task.run, shard_name(task.part))
     entries: dict[str, list[dict[str, Any]]] = {kind: [] for kind in SETS}
     counts = {kind: dict.fromkeys(("documents", "tokens", "text_bytes"), 0) for kind in SETS}
     for (kind, source, weight), writer in sorted(writers.items()):
@@ -183,7 +181,9 @@ def write_shard(task: ShardTask) -> dict[str, Any]:
         settings_digest=task.settings_digest,
         inputs=task.inputs,
         outputs=outputs,
-        counts=counts | {"cut_bytes": cut["bytes"], "tokens_per_epoch": _tokens_per_epoch(entries["shards"])},
+        counts=counts
+        | refusals.counts()
+        | {"cut_bytes": cut["bytes"], "tokens_per_epoch": _tokens_per_epoch(entries["shards"])},
         shards=entries,
     )
 
@@ -212,11 +212,12 @@ def _encode(
 def check_second_identity(
     cleaned: Mapping[str, Any], deduplicated: Mapping[str, Any], tokenised: Mapping[str, Any]
 ) -> None:
-    """documents = removed + tokenised, in documents and in bytes of text, cut bytes counted."""
-    documents = sum(tokenised[kind]["documents"] for kind in SETS) + sum(deduplicated["removed"].values())
+    """documents = removed + tokenised + refused, in documents and in bytes of text, cut bytes counted."""
+    documents = sum(tokenised[kind]["documents"] for kind in SETS) + sum(tokenised.get("refused", {}).values())
+    documents += sum(deduplicated["removed"].values())
     assert documents == cleaned["documents"], f"{cleaned['documents']} documents, but {documents} accounted for"
     text = sum(tokenised[kind]["text_bytes"] for kind in SETS) + tokenised["cut_bytes"]
-    text += sum(deduplicated["removed_bytes"].values())
+    text += sum(tokenised.get("refused_bytes", {}).values()) + sum(deduplicated["removed_bytes"].values())
     assert text == cleaned["text_bytes"], f"{cleaned['text_bytes']} bytes of text, but {text} accounted for"
 
 

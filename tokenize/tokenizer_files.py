@@ -1,4 +1,5 @@
-"""Tokenizers from the files that are about: tokenizer.json, GPT-2's vocabulary and merges, tiktoken's ranks."""
+"""Tokenizers from the files that are about: tokenizer.json, GPT-2's vocabulary and merges, tiktoken's ranks, and
+SentencePiece models."""
 
 from __future__ import annotations
 
@@ -14,6 +15,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers
 from corpusmill.errors import InputError
 from corpusmill.tokenize.kernel_encoder import byte_characters
 from corpusmill.tokenize.pretokenizers import FAMILIES
+from corpusmill.tokenize.sentencepiece_files import from_sentencepiece, sentencepiece_file
 
 END_OF_TEXT = "<|endoftext|>"
 _GPT2_FILES = (("encoder.json", "vocab.bpe"), ("vocab.json", "merges.txt"))
@@ -22,10 +24,14 @@ _END_IDS = {"cl100k": 100257, "o200k": 199999}
 
 
 def read_tokenizer(path: str, family: str | None = None) -> Tokenizer:
-    """The tokenizer of a tokenizer.json or a folder with one, of a folder with GPT-2's files, or of a `.tiktoken` file.
+    """The tokenizer of a tokenizer.json or a folder with one, of a folder with GPT-2's files, of a `.tiktoken` file, or
+    of a SentencePiece model.
 
     `family` (of FAMILIES) says how texts are cut, where a file of ranks does not say it by its name. Raises InputError.
     """
+    model = sentencepiece_file(path)
+    if model is not None:
+        return from_sentencepiece(model)[0]
     place = Path(path)
     pairs = [(place / v, place / m) for v, m in _GPT2_FILES if place.is_dir() and (place / m).is_file()]
     if pairs and not (place / "tokenizer.json").is_file():
@@ -36,7 +42,7 @@ def read_tokenizer(path: str, family: str | None = None) -> Tokenizer:
     if not file.is_file():
         raise InputError(
             f"tokenize.tokenizer: there is no {file}; give a folder with a tokenizer.json or with GPT-2's vocab.json "
-            "and merges.txt, or a file: tokenizer.json, or tiktoken's ranks"
+            "and merges.txt, or a file: tokenizer.json, tiktoken's ranks, or a SentencePiece model"
         )
     try:
         return Tokenizer.from_file(str(file))

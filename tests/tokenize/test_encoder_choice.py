@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+import re
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -11,13 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
-from corpusmill.tokenize import bpe_tokenizer
+from corpusmill.tokenize import bpe_tokenizer, kernel_encoder
 from corpusmill.tokenize.encoders import (
     ADVERSARIAL,
     HuggingFaceEncoder,
     TiktokenEncoder,
     choose_encoder,
     make_encoder,
+    normal_form_texts,
 )
 
 WORDS = [
@@ -98,3 +101,23 @@ def test_the_vocabulary_is_as_large_as_its_largest_id_says():
 
     identity = bpe_tokenizer.identify(changed(leave_a_hole), "0" * 64, "<|endoftext|>")
     assert identity.vocab_size == 70_001
+
+
+@pytest.mark.parametrize("blind_to", [range(0x1161, 0x1176), range(0x11A8, 0x11C3), [0x0301], [0x0345], [0x2126]])
+def test_an_encoder_that_misses_what_normal_form_c_changes_is_not_chosen(blind_to, monkeypatch: pytest.MonkeyPatch):
+    tokenizer = bpe_tokenizer.train(TEXTS, 420, "qwen2")
+    assert choose_encoder(tokenizer, TEXTS).name == "corpusmill"
+    unsure = kernel_encoder.unsure_in_nfc().copy()
+    unsure[list(blind_to)] = False
+    monkeypatch.setattr(kernel_encoder, "unsure_in_nfc", lambda: unsure)
+    assert choose_encoder(tokenizer, TEXTS).name == "tokenizers"
+
+
+def test_texts_for_normal_form_c_are_ones_it_changes_and_all_marks_are_there():
+    texts = normal_form_texts()
+    left = [t for t in texts if unicodedata.normalize("NFC", t) == t]
+    assert len(left) < 100, "those that must not be composed"
+    assert all(len(t) > 1 for t in left)
+    assert len(texts) > 4000
+    runs = [len(run) for text in ADVERSARIAL for run in re.findall("[\u0300-\u036f]+", text)]
+    assert max(runs) > 30, "more than a stream-safe text has"

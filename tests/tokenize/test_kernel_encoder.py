@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +13,13 @@ import pyarrow as pa
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from published_tokenizers import published, trained
+from published_tokenizers import published, real_texts, trained
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from corpusmill.tokenize import encode_kernels, kernel_encoder
+from corpusmill.tokenize import bpe_tokenizer, encode_kernels, kernel_encoder
+from corpusmill.tokenize.domain_terms import Term
 from corpusmill.tokenize.encoded import Encoded, from_lists
-from corpusmill.tokenize.encoders import ADVERSARIAL, HuggingFaceEncoder
+from corpusmill.tokenize.encoders import ADVERSARIAL, HuggingFaceEncoder, make_encoder
 from corpusmill.tokenize.kernel_encoder import KernelEncoder, reason_against
 from corpusmill.tokenize.pretokenizers import FAMILIES, ask_classes, character_classes, class_borders
 
@@ -27,7 +30,14 @@ CORPUS = [
     "CamelCase HTTPServer snake_case it's WE'LL I'd don'T 'tis",
 ] * 20
 ALPHABET = "aZsStTdDmMlLvVeErR'ſ 0١½\n\r\t\u00a0\u2003.,/-_=§€中の゠・ー々한é\u0301\u0e34ǅʰªΑΩ\u200b\u0000🙂"
-TEXTS = st.text(max_size=60) | st.text(st.sampled_from(ALPHABET), max_size=60)
+BYTES = st.binary(max_size=60)
+TEXTS = (
+    st.text(max_size=60)
+    | st.text(st.sampled_from(ALPHABET), max_size=60)
+    | BYTES.map(lambda data: data.decode("utf-8", "replace"))
+    | BYTES.map(lambda data: data.decode("latin-1"))
+    | BYTES.map(lambda data: data.decode("utf-16-le", "replace"))
+)
 TOKENIZERS = {name: trained(name, CORPUS) for name in FAMILIES}
 TOKENIZERS["llama3, tokens first"] = trained("llama3", CORPUS, ignore_merges=True)
 ENCODERS = {name: KernelEncoder(tokenizer) for name, tokenizer in TOKENIZERS.items()}
@@ -124,21 +134,35 @@ def test_chosen_and_closed_texts(ids: list[list[int]], data: st.DataObject):
     assert encoded.closed(7).lists() == [[*one, 7] for one in ids]
 
 
+SPECIAL = ["<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>", "<|im_start|>", "<|im_end|>"]
+WORDS = "amortisation thrombocytopenia EBITDA committer Shakespeare 糖尿病"
+TERMS = [Term(word, "here") for word in WORDS.split()]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["gpt2", "cl100k", "qwen2", "o200k", "deepseek", "trained"])
+@pytest.mark.parametrize("name", ["gpt2", "cl100k", *(f"trained as {family}" for family in FAMILIES)])
 def test_all_real_texts_have_hugging_faces_ids(name: str, data_folder: Path):
-    if name == "trained":
-        texts = [p.read_text(errors="replace") for p in sorted((data_folder / "text/wikipedia-en").rglob("*"))[:60]]
-        tokenizer = trained("llama3", texts, 8000)
+    """gpt2 and cl100k as published; of each family one trained on every 20th file, with special tokens and terms."""
+    if name.startswith("trained as"):
+        learned = islice(real_texts(data_folder), 0, None, 20)
+        tokenizer = bpe_tokenizer.train(learned, 16_000, name.removeprefix("trained as "), SPECIAL, TERMS)
+        assert len(tokenizer.get_vocab()) == 16_000
     else:
         tokenizer = published(data_folder, name)
-    ours, slow, files = KernelEncoder(tokenizer), HuggingFaceEncoder(tokenizer), 0
-    paths = [p for p in sorted((data_folder / "text").rglob("*")) if p.is_file()]
-    for start in range(0, len(paths), 100):
-        batch = [p.read_text(encoding="utf-8", errors="replace") for p in paths[start : start + 100]]
-        assert same(ours.encode(batch), slow.encode(batch)), [str(p) for p in paths[start : start + 100]]
-        files += len(batch)
-    assert files > 1000
+    encoders = [make_encoder("corpusmill", tokenizer), make_encoder("corpusmill", tokenizer, special=True)]
+    slow, files, size = HuggingFaceEncoder(tokenizer), 0, 0
+    for batch in batched(real_texts(data_folder), 100):
+        expected = slow.encode(batch)
+        for encoder in encoders:  # no text here spells a special token
+            assert same(encoder.encode(batch), expected), f"files {files} to {files + len(batch)}"
+        files, size = files + len(batch), size + sum(map(len, batch))
+    assert files > 2400
+    assert size > 80_000_000
+
+
+def batched(texts: Iterable[str], size: int) -> Iterator[list[str]]:
+    them = iter(texts)
+    return iter(lambda: list(islice(them, size)), [])
 
 
 def same(one: Encoded, other: Encoded) -> bool:

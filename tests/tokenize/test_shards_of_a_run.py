@@ -198,6 +198,16 @@ def test_a_tokenizer_that_is_brought_along_is_used_as_it_is(run, tmp_path: Path)
         assert tokens[-1] == word.token_to_id("</s>")
 
 
+def test_a_tokenizer_that_is_brought_along_is_read_once(run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    out, totals = run
+    read: list[str] = []
+    load = bpe_tokenizer.load
+    monkeypatch.setattr(bpe_tokenizer, "load", lambda path, family=None: read.append(path) or load(path, family))
+    again = tokenized_again(out, tmp_path / "run", f"tokenize.tokenizer={out / 'tokenizer'}")
+    assert read == [str(out / "tokenizer")]
+    assert again == totals
+
+
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [

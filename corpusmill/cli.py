@@ -12,7 +12,14 @@ from typing import Annotated, Any, NoReturn
 import typer
 from rich.console import Console
 
-from corpusmill import annotate_commands, dedup_commands, index_commands, stream_commands, tokenizer_commands
+from corpusmill import (
+    annotate_commands,
+    dedup_commands,
+    index_commands,
+    shard_commands,
+    stream_commands,
+    tokenizer_commands,
+)
 from corpusmill.classifier_commands import app as classifier_commands
 from corpusmill.errors import EXIT_BUG, EXIT_INTERRUPTED, EXIT_OK, CorpusmillError, InputError
 from corpusmill.recipe import STAGES, Recipe, load_recipe
@@ -403,6 +410,7 @@ app.command(rich_help_panel=_LOOK)(dedup_commands.near)
 app.command(rich_help_panel=_LOOK)(tokenizer_commands.tokenizer)
 app.add_typer(index_commands.app, name="index", rich_help_panel=_LOOK)
 app.add_typer(annotate_commands.app, name="annotate", rich_help_panel=_LOOK)
+app.add_typer(shard_commands.app, name="shards", rich_help_panel=_CHANGE)
 
 assert set(STAGES) <= {c.callback.__name__ for c in app.registered_commands if c.callback}, "a stage has no command"
 

@@ -5,12 +5,8 @@ Streaming: memory is a row group. The file or folder appears whole or not at all
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -21,7 +17,8 @@ from corpusmill.ledger import StageLedger, part_name, verify_outputs
 from corpusmill.parquet_parts import read_part
 from corpusmill.recipe import nearest
 from corpusmill.schemas import DOCUMENTS
-from corpusmill.storage import TEMPORARY_SUFFIX, Folder
+from corpusmill.storage import Folder
+from corpusmill.whole_folders import place_of, whole_folder
 
 COLUMNS = (
     "id", "url", "fetched_at", "language", "language_score", "title",
@@ -45,8 +42,7 @@ def write_documents(run: Folder, to: str, *, after: str = "clean", columns: Sequ
     `to` ends in .jsonl, .jsonl.gz, .jsonl.zst or .parquet; anything else ending in / is a Hugging Face data set.
     """
     schema = _schema(columns)
-    parent, _, file = to.rstrip("/").rpartition("/")
-    folder = Folder(parent or ("/" if to.startswith("/") else "."))
+    folder, file = place_of(to)
     packed = next((kind for end, kind in _JSON_LINES.items() if to.endswith(end)), None)
     if packed is None and not to.endswith((".parquet", "/")):
         forms = ", ".join((*_JSON_LINES, ".parquet"))
@@ -55,7 +51,7 @@ def write_documents(run: Folder, to: str, *, after: str = "clean", columns: Sequ
         raise InputError(f"{to} exists already: give another name, or remove it")
     batches = _batches(run, after, schema)
     if to.endswith("/"):
-        return _dataset(folder, file, to, schema, batches)
+        return _dataset(to, schema, batches)
     with folder.writing(file) as out:
         if packed is None:
             rows = write_parquet(out.path, schema, batches)
@@ -98,22 +94,8 @@ def _deduplicated(run: Folder, parts: Sequence[int]) -> dict[str, Any]:
     return manifest
 
 
-def _dataset(folder: Folder, file: str, to: str, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> Written:
-    """A data set folder: renamed when it is whole, or on an object store sent with its state.json last."""
-    if folder.is_local:
-        folder.local_path().mkdir(parents=True, exist_ok=True)
-    near = folder.local_path() if folder.is_local else Path(tempfile.gettempdir())
-    made = near / f".{file}.{uuid.uuid4().hex}{TEMPORARY_SUFFIX}"
-    try:
-        rows = write_dataset(made, schema, batches)
-        sizes = {
-            path.name: path.stat().st_size for path in sorted(made.iterdir(), key=lambda p: p.name == "state.json")
-        }
-        if folder.is_local:
-            made.replace(folder.local_path(file))
-        else:
-            for name in sizes:
-                folder.fs.put_file(str(made / name), folder.at(f"{file}/{name}"))
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
-    return Written(to, rows, sum(sizes.values()))
+def _dataset(to: str, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> Written:
+    with whole_folder(to, last="state.json") as made:
+        rows = write_dataset(made.local_path(), schema, batches)
+        size = sum(path.stat().st_size for path in made.local_path().iterdir())
+    return Written(to, rows, size)

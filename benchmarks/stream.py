@@ -26,9 +26,9 @@ from benchmarks.harness import Failed, commit, machine
 from benchmarks.peer_process import loader_command
 from benchmarks.shard_maker import make_shards
 from corpusmill.storage import Folder
+from corpusmill.tokenize.token_shards import open_shards
 from corpusmill.train.packing import Packing, prepare
 from corpusmill.train.stream import TokenStream
-from corpusmill.train.token_shards import open_shards
 
 LENGTH, BATCH, SHARDS = 2048, 32, 10
 WEIGHTS = {"web": 0.6, "code": 0.3, "wiki": 0.1}

@@ -25,14 +25,14 @@ from corpusmill.mill import FORGETTING, RECIPE_NAME, stored_recipe
 from corpusmill.ownership import Owner
 from corpusmill.schemas import ADDRESS_STRIDE, CRAWL_STRIDE
 from corpusmill.storage import Folder, sha256_of
-from corpusmill.train.token_shards import MANIFEST
+from corpusmill.tokenize.token_shards import MANIFEST
 
 _SETS = ("shards", "heldout")
 _NAMES = ("id", "url", "host")
 _ADDRESSED = ("dedup/signatures", "dedup/bands", "dedup/facts", "cuts", "cluster_sizes")
 """Files whose rows of a forgotten document are left out; they are found by `address`."""
 
-_BLANKED = ("pages", "documents", "dropped", "removed", "superseded")
+_BLANKED = ("pages", "documents", "dropped", "removed", "superseded", "refused")
 """Files whose rows stay, since their places or counts mean something; they are found by id, url and host."""
 
 _KEPT = frozenset(
@@ -147,7 +147,7 @@ class _Forgetting:
 
     def _blank_tokens(self, kind: str) -> None:
         from corpusmill.tokenize.shard_changes import blank
-        from corpusmill.train.token_shards import SETTLING
+        from corpusmill.tokenize.token_shards import SETTLING
 
         shards = self.folder.sub(kind) if kind else self.folder
         begun = shards.read_json(SETTLING) if shards.exists(SETTLING) else {}
@@ -192,7 +192,7 @@ class _Forgetting:
 
     def _rewrite(self, kind: str, edit: Callable[[pa.RecordBatch], tuple[pa.RecordBatch, int]]) -> None:
         """Every file of a kind as `edit` makes it, a row group at a time; files that it does not change stay."""
-        for name in self.folder.names(f"{kind}/part-*.parquet"):
+        for name in self.folder.names(f"{kind}/*.parquet"):
             changed = sum(edit(batch)[1] for batch in _read(self.folder, name))
             if not changed:
                 continue

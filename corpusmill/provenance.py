@@ -68,7 +68,7 @@ def made_again(place: Mapping[str, Any]) -> str:
     from corpusmill.tokenize.bpe_tokenizer import load_from_run
     from corpusmill.tokenize.encoders import make_encoder
     from corpusmill.tokenize.survivors import read_cuts, without_cuts
-    from corpusmill.train.token_shards import map_shard, read_manifest
+    from corpusmill.tokenize.token_shards import map_shard, read_manifest
 
     if place["id"] is None:
         return "forgotten: its tokens were overwritten"

@@ -1,4 +1,4 @@
-"""`corpusmill shards`: token shards to the formats of other loaders, and theirs to token shards."""
+"""`corpusmill shards`: shards added and compacted, to the formats of other loaders, and theirs to token shards."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-app = typer.Typer(no_args_is_help=True, help="Token shards to and from the formats of other loaders.")
+app = typer.Typer(no_args_is_help=True, help="Token shards: added, compacted, to and from other loaders' formats.")
 
 FormatName = Annotated[str, typer.Option(help="megatron, mds, datatrove, nanogpt, llmc or hf.")]
 TokenType = Annotated[
@@ -95,3 +95,31 @@ def import_(
         typer.echo(f"{done.with_ends:,} documents have the end-of-text token inside{hint}")
     for note in done.notes:
         typer.echo(note)
+
+
+@app.command()
+def add(
+    shards: Annotated[str, typer.Argument(metavar="RUN|SHARDS", help="What grows.")],
+    others: Annotated[list[str], typer.Argument(metavar="RUN|SHARDS...", help="What is added, made by one tokenizer.")],
+) -> None:
+    """Seal other runs' shards behind a folder's own. A training takes them where its journal says (journal grow)."""
+    from corpusmill.tokenize.shard_changes import add_shards
+    from corpusmill.train.sources import shards_at
+
+    folder = shards_at(shards)
+    added = add_shards(folder, [shards_at(other) for other in others])
+    typer.echo(f"{folder.url}: {added:,} shards added" if added else f"{folder.url} has all of these already")
+
+
+@app.command()
+def compact(
+    shards: Annotated[str, typer.Argument(metavar="RUN|SHARDS", help="Run folder, or a folder of shards.")],
+    output: Annotated[str, typer.Option("--output", help="Folder to write.")],
+) -> None:
+    """Write shards without forgotten documents. A training goes over to them where its journal says (replace)."""
+    from corpusmill.storage import Folder
+    from corpusmill.tokenize.shard_changes import compact as write_without
+    from corpusmill.train.sources import shards_at
+
+    documents, tokens = write_without(shards_at(shards), Folder(output))
+    typer.echo(f"wrote {output}: {documents:,} blank documents left out, {tokens:,} tokens")

@@ -34,9 +34,9 @@ def pack(
     from corpusmill.progress import Watch
     from corpusmill.recipe import load_recipe
     from corpusmill.storage import Folder
+    from corpusmill.tokenize.token_shards import open_shards
     from corpusmill.train.packing import open_index
     from corpusmill.train.stream import packing_of
-    from corpusmill.train.token_shards import open_shards
     from corpusmill.train.train_settings import middles_of, prepare_stream
 
     folder = Folder(run)
@@ -165,8 +165,8 @@ def grow(
 ) -> None:
     """Let a source have the shards that were added to its folder (`corpusmill shards add`)."""
     from corpusmill.storage import Folder
+    from corpusmill.tokenize.token_shards import read_manifest
     from corpusmill.train.batch_trace import traced_stream
-    from corpusmill.train.token_shards import read_manifest
 
     _, stream = traced_stream(Folder(run))
     if name not in stream.sources:
@@ -243,8 +243,8 @@ def _weights(pairs: list[str]) -> dict[str, float]:
 
 def _described(path: str) -> dict[str, object]:
     """A folder of shards as the journal names one."""
+    from corpusmill.tokenize.token_shards import open_shards
     from corpusmill.train.sources import shards_at
-    from corpusmill.train.token_shards import open_shards
 
     shards = open_shards(shards_at(path))
     where = str(_absolute(shards.folder))

@@ -13,9 +13,9 @@ import numpy as np
 from corpusmill.parquet_parts import read_part
 from corpusmill.schemas import SHARD_DOCS
 from corpusmill.storage import Folder
+from corpusmill.tokenize.token_shards import line_of
 from corpusmill.train.packing import block_places
 from corpusmill.train.stream_kernels import best_fit, pieces
-from corpusmill.train.token_shards import line_of
 
 
 @dataclass(slots=True)

@@ -99,10 +99,11 @@ def identities(facts: RunFacts) -> list[Identity]:
         whole = sum(tokenised[kind]["tokens"] for kind in ("shards", "heldout"))
         found.append(Identity(("tokens counted", whole), [("found in the sidecars of shards", facts.tokens.counted)]))
     if cleaned is not None and deduplicated is not None and tokenised is not None:
-        found.append(_second("documents", cleaned["documents"], deduplicated["removed"], tokenised, "documents", 0))
-        cut = tokenised["cut_bytes"]
+        lost = {"refused": sum(tokenised.get("refused", {}).values())}
+        found.append(_second("documents", cleaned["documents"], deduplicated["removed"], tokenised, "documents", lost))
+        lost = {"refused": sum(tokenised.get("refused_bytes", {}).values()), "cut": tokenised["cut_bytes"]}
         removed = deduplicated["removed_bytes"]
-        found.append(_second("bytes of text", cleaned["text_bytes"], removed, tokenised, "text_bytes", cut))
+        found.append(_second("bytes of text", cleaned["text_bytes"], removed, tokenised, "text_bytes", lost))
     return found
 
 
@@ -116,10 +117,13 @@ def _first(name: str, counts: Mapping[str, Any], whole: int) -> Identity:
 
 
 def _second(
-    name: str, whole: int, removed: Mapping[str, int], tokenised: Mapping[str, Any], key: str, cut: int
+    name: str, whole: int, removed: Mapping[str, int], tokenised: Mapping[str, Any], key: str, lost: Mapping[str, int]
 ) -> Identity:
     parts = [("removed", sum(removed.values())), ("tokenised for training", tokenised["shards"][key])]
-    parts += [("tokenised and held out", tokenised["heldout"][key])] + ([("cut", cut)] if cut else [])
+    parts += [
+        ("tokenised and held out", tokenised["heldout"][key]),
+        *((n, count) for n, count in lost.items() if count),
+    ]
     return Identity((name, whole), parts)
 
 

@@ -23,9 +23,9 @@ from corpusmill.storage import Folder, sha256_of
 from corpusmill.studio.corpus_report import write_report
 from corpusmill.tokenize import shard_changes
 from corpusmill.tokenize.bpe_tokenizer import load_from_run
+from corpusmill.tokenize.token_shards import open_shards
 from corpusmill.train.document_steps import changed_samples
 from corpusmill.train.stream import TokenStream
-from corpusmill.train.token_shards import open_shards
 from tests.dedup.near_runs import prose
 
 SENTINEL = "The quagga sentinel drinks vermilion ink at seven bells."

@@ -23,7 +23,7 @@ from corpusmill.tokenize.encoded import Encoded
 from corpusmill.tokenize.foreign_documents import BLOCK_TOKENS, PROVENANCE, WEIGHT, ForeignBatch, ReadSettings
 from corpusmill.tokenize.foreign_shards import FORMATS, dtype_named, format_named
 from corpusmill.tokenize.shard_files import ShardWriter, shard_name, shards_manifest
-from corpusmill.train.token_shards import MANIFEST
+from corpusmill.tokenize.token_shards import MANIFEST
 from corpusmill.whole_folders import whole_folder
 
 TOKENS_PER_SHARD = Tokenize().tokens_per_shard

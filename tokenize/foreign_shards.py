@@ -21,7 +21,7 @@ from corpusmill.tokenize import (
 )
 from corpusmill.tokenize.foreign_documents import TOKEN_TYPES, Opened, ReadSettings
 from corpusmill.tokenize.shard_exports import Export
-from corpusmill.train.token_shards import MANIFEST, Shard, TokenShards, open_shards
+from corpusmill.tokenize.token_shards import MANIFEST, Shard, TokenShards, open_shards
 from corpusmill.whole_folders import place_of
 
 WEIGHTS = ("repeat", "once", "column")

@@ -22,7 +22,7 @@ from corpusmill.schemas import SHARD_DOCS
 from corpusmill.storage import Folder, sha256_of
 from corpusmill.tokenize.encoded import Encoded
 from corpusmill.tokenize.shard_files import ShardWriter, shards_manifest
-from corpusmill.train.token_shards import MANIFEST, SETTLING, Shard, map_shard, open_shards, read_manifest
+from corpusmill.tokenize.token_shards import MANIFEST, SETTLING, Shard, map_shard, open_shards, read_manifest
 
 _KEPT = ("address", "language", "measures", "text_bytes", "token_start", "num_tokens")
 """Columns of a blanked document's row in the sidecar: numbers that say nothing of where it was from."""

@@ -15,7 +15,7 @@ from corpusmill.parquet_parts import read_part
 from corpusmill.schemas import SHARD_DOCS
 from corpusmill.storage import Folder, Output
 from corpusmill.tokenize.foreign_documents import BLOCK_ROWS, BLOCK_TOKENS, PROVENANCE, TOKEN_TYPES, WEIGHT, cut
-from corpusmill.train.token_shards import Shard, TokenShards
+from corpusmill.tokenize.token_shards import Shard, TokenShards
 from corpusmill.whole_folders import place_of
 
 

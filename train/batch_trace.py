@@ -15,10 +15,10 @@ from corpusmill.errors import InputError
 from corpusmill.parquet_parts import damage_named
 from corpusmill.recipe import stored_train
 from corpusmill.storage import Folder
+from corpusmill.tokenize.token_shards import TokenShards
 from corpusmill.train.document_steps import Place, places, shard_at, steps_of
 from corpusmill.train.stream import Batch, TokenStream
 from corpusmill.train.stream_kernels import COUNT, DOCUMENT, MIDDLE, OUT, SLOT, TOKEN
-from corpusmill.train.token_shards import TokenShards
 from corpusmill.train.train_settings import SETTINGS, open_stream
 
 _COLUMNS = ("address", "id", "url", "host", "warc_file", "warc_offset", "warc_length", "offset_kind", "language")

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from corpusmill.tokenize.token_shards import Shard, TokenShards, map_shard
 from corpusmill.train.stream import TokenStream
-from corpusmill.train.token_shards import Shard, TokenShards, map_shard
 
 
 class Place(NamedTuple):

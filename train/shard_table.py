@@ -7,8 +7,8 @@ from collections.abc import Iterable
 import numpy as np
 
 from corpusmill.block_sums import BLOCK_BYTES
+from corpusmill.tokenize.token_shards import CheckedBlocks, Shard, TokenShards, checked_shard
 from corpusmill.train.stream_kernels import unchecked_blocks
-from corpusmill.train.token_shards import CheckedBlocks, Shard, TokenShards, checked_shard
 
 
 class Slots:

@@ -10,8 +10,8 @@ import numpy as np
 
 from corpusmill.errors import DamagedError, InputError
 from corpusmill.storage import Folder, digest
+from corpusmill.tokenize.token_shards import MANIFEST, TokenShards, read_manifest, require_files
 from corpusmill.train.journal import AddedSource, Journal
-from corpusmill.train.token_shards import MANIFEST, TokenShards, read_manifest, require_files
 
 CORPUS = "corpus"
 """The name of the one source of a stream without a mixture."""

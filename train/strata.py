@@ -11,10 +11,10 @@ from typing import Protocol
 
 import numpy as np
 
+from corpusmill.tokenize.token_shards import TokenShards
 from corpusmill.train.packing import PackedIndex
 from corpusmill.train.shard_table import ShardTable
 from corpusmill.train.stream_kernels import chunk_segments, packed_segments
-from corpusmill.train.token_shards import TokenShards
 
 
 class Rows(Protocol):

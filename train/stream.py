@@ -16,6 +16,7 @@ import numpy as np
 
 from corpusmill.errors import InputError
 from corpusmill.storage import Folder
+from corpusmill.tokenize.token_shards import TokenShards
 from corpusmill.train.buffer_pool import BufferPool
 from corpusmill.train.journal import Entry, Journal
 from corpusmill.train.packing import Packing, open_index
@@ -42,7 +43,6 @@ from corpusmill.train.stream_kernels import (
     fill,
     restart_positions,
 )
-from corpusmill.train.token_shards import TokenShards
 
 if TYPE_CHECKING:
     from corpusmill.train.stream_dataset import StreamDataset

@@ -9,13 +9,13 @@ from typing import Any
 from corpusmill.errors import InputError
 from corpusmill.recipe import Train
 from corpusmill.storage import Folder, sha256_of
+from corpusmill.tokenize.token_shards import read_manifest
 from corpusmill.train import deepspeed_config
 from corpusmill.train.document_steps import changed_samples
 from corpusmill.train.journal import read_journal
 from corpusmill.train.packing import prepare
 from corpusmill.train.sources import CORPUS, Source, all_strata, shards_at, sources_of
 from corpusmill.train.stream import Middles, TokenStream, packing_of, sentinel_ids
-from corpusmill.train.token_shards import read_manifest
 
 SETTINGS = "settings.json"
 FINAL = "final.json"

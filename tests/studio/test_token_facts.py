@@ -23,9 +23,9 @@ from corpusmill.studio.charts import Axis, Series, histogram
 from corpusmill.studio.packing_facts import packing_facts
 from corpusmill.studio.tallies import WORD_EDGES, Bins
 from corpusmill.studio.token_facts import read_tokens
+from corpusmill.tokenize.token_shards import open_shards
 from corpusmill.train.packing import Packing as Rows
 from corpusmill.train.packing import open_index, prepare
-from corpusmill.train.token_shards import open_shards
 
 
 def documents(lengths: list[int]) -> list[list[int]]:

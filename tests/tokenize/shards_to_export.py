@@ -13,7 +13,7 @@ from corpusmill.storage import Folder
 from corpusmill.tokenize import bpe_tokenizer
 from corpusmill.tokenize.encoded import from_lists
 from corpusmill.tokenize.shard_files import ShardWriter, shard_name, shards_manifest
-from corpusmill.train.token_shards import TokenShards, open_shards
+from corpusmill.tokenize.token_shards import TokenShards, open_shards
 
 Documents = Sequence[Sequence[int]]
 IDENTITY = {"sha256": "0" * 64, "vocab_size": 300, "eos_token_id": 0, "eos_token": END_OF_TEXT}

@@ -15,7 +15,7 @@ from shards_to_export import documents_of
 from corpusmill.cli import app
 from corpusmill.storage import Folder
 from corpusmill.tokenize.foreign_shards import FORMATS
-from corpusmill.train.token_shards import open_shards
+from corpusmill.tokenize.token_shards import open_shards
 
 PAGE = (Path(__file__).parents[2] / "docs" / "shard-formats.md").read_text(encoding="utf-8")
 COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", PAGE, re.S) for line in block.splitlines()]

@@ -20,7 +20,7 @@ from corpusmill.storage import Folder
 from corpusmill.tokenize.datatrove_files import for_people
 from corpusmill.tokenize.foreign_imports import import_shards
 from corpusmill.tokenize.foreign_shards import export_shards
-from corpusmill.train.token_shards import TokenShards, open_shards
+from corpusmill.tokenize.token_shards import TokenShards, open_shards
 
 QUIET = StageProgress("test", Watch(quiet=True))
 TWO_DOCUMENTS = [[[7, 8, 9]], [[10]]]  # two shards; 0 closes each document

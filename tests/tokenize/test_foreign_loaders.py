@@ -21,7 +21,7 @@ from corpusmill.progress import StageProgress, Watch
 from corpusmill.storage import Folder
 from corpusmill.tokenize.foreign_imports import import_shards
 from corpusmill.tokenize.foreign_shards import export_shards
-from corpusmill.train.token_shards import TokenShards, open_shards
+from corpusmill.tokenize.token_shards import TokenShards, open_shards
 
 QUIET = StageProgress("test", Watch(quiet=True))
 ROOT = Path(__file__).parents[2]

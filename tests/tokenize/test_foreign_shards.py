@@ -33,8 +33,8 @@ from corpusmill.tokenize.foreign_documents import cut_at_ends
 from corpusmill.tokenize.foreign_imports import Imported, import_shards
 from corpusmill.tokenize.foreign_shards import FORMATS, export_shards
 from corpusmill.tokenize.shard_exports import Export
+from corpusmill.tokenize.token_shards import TokenShards, open_shards
 from corpusmill.train.stream import TokenStream
-from corpusmill.train.token_shards import TokenShards, open_shards
 
 QUIET = StageProgress("test", Watch(quiet=True))
 OUT = {"megatron": "corpus", "mds": "mds", "datatrove": "ds", "nanogpt": "train.bin", "llmc": "llmc", "hf": "set"}

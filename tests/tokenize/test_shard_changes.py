@@ -12,9 +12,9 @@ from fixtures_shards import EOS, write_shards
 from corpusmill.errors import InputError
 from corpusmill.storage import Folder
 from corpusmill.tokenize.shard_changes import add_shards, blank, compact
+from corpusmill.tokenize.token_shards import open_shards
 from corpusmill.train.journal import Journal
 from corpusmill.train.stream import TokenStream
-from corpusmill.train.token_shards import open_shards
 
 
 def folder(path: Path, first: int, shards: int = 2, **more: object) -> Folder:

@@ -48,7 +48,7 @@ def words(tokens: np.ndarray) -> np.ndarray:
 
 
 def all_words(*folders: Folder) -> np.ndarray:
-    from corpusmill.train.token_shards import open_shards
+    from corpusmill.tokenize.token_shards import open_shards
 
     return words(np.concatenate([s.tokens for f in folders for s in open_shards(f).shards]).astype(np.int64))
 

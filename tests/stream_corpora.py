@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from fixtures_shards import EOS, write_shards
 
 from corpusmill.storage import Folder
 from corpusmill.train.packing import prepare
+from corpusmill.train.sample_order import Placed
 from corpusmill.train.sources import all_strata
 from corpusmill.train.stream import Middles, TokenStream, packing_of
 
@@ -65,6 +65,11 @@ def open_stream(sources: Any, **settings: Any) -> TokenStream:
     return TokenStream(sources, **settings)
 
 
-def labels_of(stream: TokenStream, samples: Sequence[int]) -> np.ndarray:
-    """Labels of single samples of a stream with one sample to a step and nothing skipped."""
-    return np.concatenate([stream.batch(sample + 1).labels.ravel() for sample in samples])
+def arrays(placed: Placed, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """(source, row) of each of `count` samples; int64."""
+    source, row = np.full(count, -1, np.int64), np.full(count, -1, np.int64)
+    for part in placed:
+        assert (source[part.samples] == -1).all()
+        source[part.samples], row[part.samples] = part.source, part.rows
+    assert (source >= 0).all()
+    return source, row

@@ -46,6 +46,16 @@ class Pattern:
             return np.zeros(count, np.int16)
         return self._pattern[(first % self.period + np.arange(count)) % self.period]
 
+    def split(self, first: int, count: int) -> list[tuple[int, np.ndarray]]:
+        """(source, which of samples `first` .. `first + count - 1` are its own, from 0, ascending), where any are."""
+        if len(self.names) == 1:
+            return [(0, np.arange(count))]
+        start = first % self.period
+        within = start + count <= self.period
+        pattern = self._pattern[start : start + count] if within else self.sources(first, count)
+        owns = [(s, np.flatnonzero(pattern == s)) for s in range(len(self.names))]
+        return [(s, mine) for s, mine in owns if len(mine)]
+
     def before(self, source: int, sample: int) -> int:
         """Samples of `source` among the first `sample`."""
         if len(self.names) == 1:

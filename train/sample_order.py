@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,12 +15,27 @@ from corpusmill.train.mixture import Pattern
 from corpusmill.train.source_order import SourceOrder
 
 
-class Placed(NamedTuple):
-    """Of some samples: number of the source, of its stratum, and the row through all laps. int64[samples] each."""
+class Part(NamedTuple):
+    """Samples that are of one stratum: numbers of the source and of the stratum there, the rows through all laps and
+    which of the samples asked for they are, int64 [samples] each."""
 
-    source: np.ndarray
-    stratum: np.ndarray
-    row: np.ndarray
+    source: int
+    stratum: int
+    rows: np.ndarray
+    samples: np.ndarray
+
+
+Placed = list[Part]
+"""Of some samples, in no order of theirs."""
+
+
+def joined(places: Sequence[Placed]) -> Placed:
+    """Of the samples of `places`, one after another."""
+    found, before = [], 0
+    for placed in places:
+        found += [part._replace(samples=part.samples + before) for part in placed]
+        before += sum(len(part.samples) for part in placed)
+    return found
 
 
 @dataclass(frozen=True)
@@ -37,11 +52,12 @@ class SampleOrder:
 
     def __init__(self, sources: Mapping[str, SourceOrder], weights: Mapping[str, float]) -> None:
         self.sources = dict(sources)
+        self._numbers = {name: i for i, name in enumerate(self.sources)}
         self._spans = [_Span(0, Pattern(_complete(weights, sources)), dict.fromkeys(sources, 0))]
 
     def weigh(self, at: int, weights: Mapping[str, float]) -> None:
         """Change the weights from sample `at` on, which no earlier change is later than."""
-        span = self._spans[-1]
+        span, self._numbers = self._spans[-1], {name: i for i, name in enumerate(self.sources)}
         dealt = {name: self.dealt(name, at) for name in self.sources}
         if span.first == at:
             self._spans.pop()
@@ -56,20 +72,19 @@ class SampleOrder:
 
     def place(self, first: int, count: int) -> Placed:
         """Of samples `first` .. `first + count - 1`."""
-        found = Placed(*(np.empty(count, np.int64) for _ in range(3)))
+        found: Placed = []
         done = 0
-        numbers = {name: i for i, name in enumerate(self.sources)}
         while done < count:
             i = self._index(first + done)
             stop = self._spans[i + 1].first if i + 1 < len(self._spans) else first + count
             here = min(count - done, stop - first - done)
             span, at = self._spans[i], first + done - self._spans[i].first
-            pattern = span.pattern.sources(at, here)
-            for s in np.unique(pattern).tolist() if len(span.pattern.names) > 1 else [0]:
-                name, mine = span.pattern.names[s], np.flatnonzero(pattern == s) + done
+            for s, mine in span.pattern.split(at, here):
+                name = span.pattern.names[s]
                 number = span.dealt.get(name, 0) + span.pattern.before(s, at)
-                found.source[mine] = numbers[name]
-                found.stratum[mine], found.row[mine] = self.sources[name].rows(number, len(mine))
+                for stratum, rows, which in self.sources[name].parts(number, len(mine)):
+                    samples = (mine if which is None else mine[which]) + done
+                    found.append(Part(self._numbers[name], stratum, rows, samples))
             done += here
         return found
 

@@ -40,17 +40,21 @@ class SourceOrder:
     def __init__(self, key: str, rows: Rows) -> None:
         self._key = key
         self.strata = [_Stratum(rows, 0, 0)]
+        self._last = 0, 0, 0  # the lap that was asked for last, and where it begins and ends
+        self._alone: int | None = None  # its stratum, if it has one only
 
     def add(self, number: int, rows: Rows) -> None:
         """Let a stratum come in from row `number` on. Strata are added in ascending order of number."""
         lap = self.lap_of(number)
         self.strata.append(_Stratum(rows, lap, number - self.start(lap)))
+        self._last = 0, 0, 0
 
     def replace(self, number: int, rows: Rows) -> None:
         """Let a stratum stand for all that are there, from the lap after that of row `number` on."""
         lap = self.lap_of(number) + 1
         self.strata = [s if s.until is not None else replace(s, until=lap) for s in self.strata]
         self.strata.append(_Stratum(rows, lap, 0))
+        self._last = 0, 0, 0
 
     def start(self, lap: int) -> int:
         """The number of a lap's first row."""
@@ -66,18 +70,37 @@ class SourceOrder:
             low, high = (middle, high) if self.start(middle) <= number else (low, middle)
         return low
 
+    def parts(self, first: int, count: int) -> list[tuple[int, np.ndarray, np.ndarray | None]]:
+        """Rows `first` .. `first + count - 1`, by stratum: (stratum, rows through all laps, which of the rows asked for
+        they are; None: all, in order). int64 each."""
+        lap, start, stop = self._lap_at(first)
+        if first + count <= stop and self._alone is not None:
+            return [(self._alone, self._permuted_alone(lap, self._alone, first - start, count), None)]
+        strata, rows = self.rows(first, count)
+        which = [(i, np.flatnonzero(strata == i)) for i in range(len(self.strata))]
+        return [(i, rows[mine], mine) for i, mine in which if len(mine)]
+
     def rows(self, first: int, count: int) -> tuple[np.ndarray, np.ndarray]:
         """Rows `first` .. `first + count - 1`: (stratum int64[count], its row through all laps int64[count])."""
         strata, rows = np.empty(count, np.int64), np.empty(count, np.int64)
         done = 0
         while done < count:
-            lap = self.lap_of(first + done)
-            start = self.start(lap)
-            here = min(count - done, self.start(lap + 1) - first - done)
+            lap, start, stop = self._lap_at(first + done)
+            here = min(count - done, stop - first - done)
             low = first + done - start
             strata[done : done + here], rows[done : done + here] = self._in_lap(lap, low, low + here)
             done += here
         return strata, rows
+
+    def _lap_at(self, number: int) -> tuple[int, int, int]:
+        """(lap that row `number` is in, the number of its first row, and of the next lap's)."""
+        lap, start, stop = self._last
+        if not start <= number < stop:
+            lap = self.lap_of(number)
+            self._last = lap, start, stop = lap, self.start(lap), self.start(lap + 1)
+            base, added = self._members(lap)
+            self._alone = base[0] if len(base) == 1 and not added else None
+        return lap, start, stop
 
     def number_of(self, stratum: int, row: int) -> int | None:
         """The number of a stratum's row (through all laps); None of one that would come after it was replaced."""
@@ -127,6 +150,14 @@ class SourceOrder:
         place = np.searchsorted(borders, images, side="right") - 1
         before = np.array([self.strata[i].before(lap) for i in members], np.int64)
         return np.array(members, np.int64)[place], images - borders[place] + before[place]
+
+    def _permuted_alone(self, lap: int, stratum: int, low: int, count: int) -> np.ndarray:
+        """The same of a lap that has one stratum."""
+        before = self.strata[stratum].before(lap)
+        size = self.strata[stratum].before(lap + 1) - before
+        rows = permute(low, count, size, self._keys(lap, [stratum]))
+        rows += before
+        return rows
 
     def _place_in_lap(self, lap: int, stratum: int, row: int) -> int:
         """Where row `row` of a stratum (from 0 in this lap) comes in a lap."""

@@ -20,7 +20,7 @@ from corpusmill.tokenize.token_shards import TokenShards
 from corpusmill.train.buffer_pool import BufferPool
 from corpusmill.train.journal import Entry, Journal
 from corpusmill.train.packing import Packing, open_index
-from corpusmill.train.sample_order import Placed, SampleOrder, Skips
+from corpusmill.train.sample_order import Placed, SampleOrder, Skips, joined
 from corpusmill.train.shard_table import ShardTable
 from corpusmill.train.source_order import SourceOrder
 from corpusmill.train.sources import (
@@ -259,9 +259,10 @@ class TokenStream:
         """Samples `first` .. `first + samples - 1` of global batch `step`, counted within it."""
         if step < 1:
             raise InputError(f"step {step} does not exist: steps count from 1")
-        numbers = self._sample_numbers((step - 1) * self.batch_size + first, samples)
-        places = [self.samples.place(int(start), count) for start, count in _runs(numbers)]
-        placed = places[0] if len(places) == 1 else Placed(*map(np.concatenate, zip(*places, strict=True)))
+        runs = list(self.skips.ranges((step - 1) * self.batch_size + first, samples))
+        places = [self.samples.place(start, count) for start, count in runs]
+        placed = places[0] if len(places) == 1 else joined(places)
+        numbers = np.concatenate([np.arange(start, start + count) for start, count in runs])
         length = self.length_at(step)
         per_sample = self.sequence_length // length
         return self._fill(placed, numbers, length, first * per_sample)
@@ -283,10 +284,6 @@ class TokenStream:
         """The shards, and the number among them, that a segment's SLOT means."""
         return self._table.place(slot)
 
-    def _sample_numbers(self, dealt: int, count: int) -> np.ndarray:
-        runs = [np.arange(first, first + here) for first, here in self.skips.ranges(dealt, count)]
-        return runs[0] if len(runs) == 1 else np.concatenate(runs)
-
     def _fill(self, placed: Placed, numbers: np.ndarray, length: int, first_row: int) -> Batch:
         segments = self._segments(placed)
         self._table.check(segments)
@@ -304,16 +301,12 @@ class TokenStream:
 
     def _segments(self, placed: Placed) -> np.ndarray:
         """Segments of all samples, in order."""
-        found = []
-        for s, order in enumerate(self.samples.sources.values()):
-            for i, stratum in enumerate(order.strata):
-                rows = np.flatnonzero((placed.source == s) & (placed.stratum == i))
-                if len(rows):
-                    found.append(stratum.rows.segments(placed.row[rows], rows))
+        orders = list(self.samples.sources.values())
+        found = [orders[s].strata[i].rows.segments(rows, out) for s, i, rows, out in placed]
         if len(found) == 1:
             return found[0]
         merged = np.concatenate(found)
-        return merged[np.argsort(merged[:, OUT], kind="stable")]
+        return merged[np.argsort(merged[:, OUT])]  # places differ: any order of equal ones is the same
 
     def _order(self, name: str, shards: TokenShards) -> SourceOrder:
         return SourceOrder(f"{self.seed}:{name}", self._rows(shards))
@@ -402,10 +395,3 @@ def _checked_lengths(lengths: Sequence[tuple[int, int]], final: int) -> tuple[tu
         if length < 1 or final % length:
             raise InputError(f"train.lengths: rows of {length} do not divide the sequence length, {final}")
     return pairs
-
-
-def _runs(numbers: np.ndarray) -> Iterator[tuple[int, int]]:
-    """(first, how many) of runs of neighbours."""
-    borders = np.flatnonzero(np.diff(numbers) != 1) + 1
-    for run in np.split(numbers, borders) if len(borders) else [numbers]:
-        yield int(run[0]), len(run)

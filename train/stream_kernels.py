@@ -236,9 +236,10 @@ def fill(segments, tokens_at, offsets_at, like, end_of_text, out, middles):  # t
         elif segments[i, MIDDLE] == 0:
             part, target, source = ids[at + 1 : at + count], labels[at : at + count], tokens[start : start + count]
             for k in range(count - 1):
-                part[k] = source[k]
-            for k in range(count):
-                target[k] = source[k]
+                token = np.int64(source[k])
+                part[k] = token
+                target[k] = token
+            target[count - 1] = source[count - 1]
         else:
             _fill_middle(tokens, start, last - 1, ids[at : at + count], middles, at)
             for k in range(count - 1):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from stream_corpora import arrays
 
 from corpusmill.errors import InputError
 from corpusmill.train.mixture import LONGEST_PERIOD, Pattern
@@ -181,12 +182,14 @@ def test_weights_change_and_no_source_loses_or_repeats_a_row(
         at += later
         if sum(new):
             order.weigh(at, dict(zip("abc", map(float, new), strict=True)))
-    placed = order.place(0, 2000)
+    source, row = arrays(order.place(0, 2000), 2000)
     for s, name in enumerate("abc"):
-        mine = np.flatnonzero(placed.source == s)
+        mine = np.flatnonzero(source == s)
         expected = sources[name].rows(0, len(mine))[1]
-        assert np.array_equal(placed.row[mine], expected)  # exactly the beginning of its own order
+        assert np.array_equal(row[mine], expected)  # exactly the beginning of its own order
         assert order.dealt(name, 2000) == len(mine)
+        in_parts = [arrays(order.place(a, 7), 7)[1] for a in range(0, 1995, 7)]
+        assert np.array_equal(np.concatenate(in_parts), row[:1995])
         for number in range(0, len(mine), 17):
             assert order.sample_of(name, number) == mine[number]
 

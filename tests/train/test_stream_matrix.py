@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from stream_corpora import MIDDLES, all_words, open_stream, source, words
+from stream_corpora import MIDDLES, all_words, arrays, open_stream, source, words
 
 from corpusmill.errors import InputError
 from corpusmill.storage import Folder
@@ -165,9 +165,9 @@ def test_in_each_lap_of_each_source_every_token_comes_once_whatever_the_journal_
     found: dict[str, list[np.ndarray]] = {name: [] for name in stream.samples.sources}
     names = list(found)
     samples = 4000
-    placed = stream.samples.place(0, samples)
+    sources, _ = arrays(stream.samples.place(0, samples), samples)
     for sample in range(samples):
-        found[names[placed.source[sample]]].append(stream.batch(sample + 1).labels.ravel().copy())
+        found[names[sources[sample]]].append(stream.batch(sample + 1).labels.ravel().copy())
     assert stream.samples.sources["web"].strata[1].at > 0  # it grew in the middle of a lap
     for name, labels in found.items():
         order = stream.samples.sources[name]

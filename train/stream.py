@@ -255,8 +255,11 @@ class TokenStream:
         samples = self.batch_size // world_size
         return self.part(step, rank * samples, samples)
 
-    def part(self, step: int, first: int, samples: int) -> Batch:
-        """Samples `first` .. `first + samples - 1` of global batch `step`, counted within it."""
+    def part(self, step: int, first: int, samples: int, block: np.ndarray | None = None) -> Batch:
+        """Samples `first` .. `first + samples - 1` of global batch `step`, counted within it.
+
+        The arrays are rows of `block`, int64[3, samples * sequence_length], or of one from the stream's pool.
+        """
         if step < 1:
             raise InputError(f"step {step} does not exist: steps count from 1")
         runs = list(self.skips.ranges((step - 1) * self.batch_size + first, samples))
@@ -265,7 +268,12 @@ class TokenStream:
         numbers = np.concatenate([np.arange(start, start + count) for start, count in runs])
         length = self.length_at(step)
         per_sample = self.sequence_length // length
-        return self._fill(placed, numbers, length, first * per_sample)
+        block = self.buffer(samples * self.sequence_length) if block is None else block
+        return self._fill(placed, numbers, length, first * per_sample, block)
+
+    def buffer(self, places: int) -> np.ndarray:
+        """int64[3, places], any content; the stream's again once nobody looks at it."""
+        return self._pool.take((3, places))
 
     def length_at(self, step: int) -> int:
         """Tokens in a row of a step's batch."""
@@ -284,12 +292,10 @@ class TokenStream:
         """The shards, and the number among them, that a segment's SLOT means."""
         return self._table.place(slot)
 
-    def _fill(self, placed: Placed, numbers: np.ndarray, length: int, first_row: int) -> Batch:
+    def _fill(self, placed: Placed, numbers: np.ndarray, length: int, first_row: int, block: np.ndarray) -> Batch:
         segments = self._segments(placed)
         self._table.check(segments)
-        block = self._pool.take((3, len(numbers) * self.sequence_length))
         arrays = block[0], block[1], block[2]
-        del block  # so that the views alone say whether it is in use
         slots = self._table.slots
         middles = _NO_MIDDLES if self.middles is None else self._middles(self.middles, numbers)
         fill(segments, slots.tokens_at, slots.offsets_at, self._table.like, self.eos_token_id, arrays, middles)

@@ -92,12 +92,18 @@ class StageLedger:
                 )
             if changed or start_over:
                 self.clear()
-        manifest = self.manifest()
-        if manifest is not None and manifest["inputs"] == dict(inputs) and manifest["settings"] == digest(settings):
+        if self.is_done(settings, inputs):
             return True
         self.run.remove(self.manifest_name)
         self.run.write_json(stored_name, {"format": FORMAT_VERSION, "settings": dict(settings)})
         return False
+
+    def is_done(self, settings: Mapping[str, Any], inputs: Mapping[str, Any]) -> bool:
+        """Whether the stage is finished for these settings and inputs."""
+        manifest = self.manifest()
+        if manifest is None:
+            return False
+        return bool(manifest["inputs"] == dict(inputs) and manifest["settings"] == digest(settings))
 
     def clear(self) -> None:
         """Forget the whole stage: its manifest first, so that a crash leaves it unfinished rather than wrong."""

@@ -103,11 +103,18 @@ def add(
     others: Annotated[list[str], typer.Argument(metavar="RUN|SHARDS...", help="What is added, made by one tokenizer.")],
 ) -> None:
     """Seal other runs' shards behind a folder's own. A training takes them where its journal says (journal grow)."""
+    from corpusmill.ledger import replace_outputs
+    from corpusmill.storage import sha256_of
     from corpusmill.tokenize.shard_changes import add_shards
+    from corpusmill.tokenize.token_shards import MANIFEST
     from corpusmill.train.sources import shards_at
 
     folder = shards_at(shards)
     added = add_shards(folder, [shards_at(other) for other in others])
+    run = folder.sub("..")
+    if added and run.exists("tokenize/manifest.json"):  # the stage is done with the manifest as it is now
+        path = folder.local_path(MANIFEST)
+        replace_outputs(run, {f"shards/{MANIFEST}": {"bytes": path.stat().st_size, "sha256": sha256_of(path)}})
     typer.echo(f"{folder.url}: {added:,} shards added" if added else f"{folder.url} has all of these already")
 
 

@@ -86,10 +86,13 @@ class ShardWriter:
         } | ({"source": self.source} if self.source else {})
 
 
-def shards_manifest(tokenizer: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def shards_manifest(
+    tokenizer: Mapping[str, Any], entries: Sequence[Mapping[str, Any]], inputs: Sequence[Mapping[str, Any]] = ()
+) -> dict[str, Any]:
     """What a reader needs to know of a folder of shards. The fingerprint names its contents, in order, as sealed.
 
-    `history` has a line for each version of the folder: see shard_versions.
+    `history` has a line for each version of the folder (see shard_changes), `inputs` the files that its documents are
+    from, with their sizes.
     """
     contents = [[e.get("sealed_sha256", e["sha256"]), e.get("weight", 1)] for e in entries]
     fingerprint = digest({"tokenizer": tokenizer["sha256"], "shards": contents})
@@ -104,5 +107,6 @@ def shards_manifest(tokenizer: Mapping[str, Any], entries: Sequence[Mapping[str,
         "tokens_per_epoch": sum(e["num_tokens"] * e.get("weight", 1) for e in entries),
         "num_documents": sum(e["num_documents"] for e in entries),
         "text_bytes": sum(e["text_bytes"] for e in entries),
+        "inputs": list(inputs),
         "shards": list(entries),
     }

@@ -17,7 +17,7 @@ import xxhash
 from corpusmill.columns import byte_lengths
 from corpusmill.context import RunContext, run_parts
 from corpusmill.errors import InputError
-from corpusmill.ledger import StageLedger, part_name, verify_outputs
+from corpusmill.ledger import PartRegistry, StageLedger, part_name, verify_outputs
 from corpusmill.recipe import Tokenize
 from corpusmill.schemas import SHARD_DOCS
 from corpusmill.storage import Folder, Output, canonical_json, digest
@@ -81,6 +81,8 @@ def run_stage(context: RunContext) -> dict[str, Any]:
     ledger = StageLedger(run, STAGE)
     run.require_space(cleaned["counts"]["text_bytes"] + 10_000_000, STAGE)
     with context.watch.stage(STAGE) as progress:
+        if not ledger.is_done(settings, inputs) or STAGE in context.start_over:
+            _require_no_added_shards(run)
         if ledger.open(settings, inputs, STAGE in context.start_over):
             progress.begin(1, "shards", done=1)
             return cast(dict[str, Any], ledger.require_manifest()["counts"])
@@ -254,9 +256,20 @@ def _write_manifest(
     run: Folder, kind: str, tokenizer: Mapping[str, Any], records: Sequence[Mapping[str, Any]]
 ) -> Output:
     entries = [entry for record in records for entry in record["shards"][kind]]
+    read = [{"input": e["input"], "bytes": e["bytes"]} for e in PartRegistry(run).entries]
     with run.writing(f"{kind}/manifest.json") as out:
-        out.path.write_bytes(canonical_json(shards_manifest(tokenizer, entries)))
+        out.path.write_bytes(canonical_json(shards_manifest(tokenizer, entries, read)))
     return out
+
+
+def _require_no_added_shards(run: Folder) -> None:
+    """Making the stage again would number its shards over those that were added since."""
+    name = "shards/manifest.json"
+    if run.exists(name) and any("added" in h["why"] for h in run.read_json(name).get("history", [])):
+        raise InputError(
+            f"{run.url}/shards: shards were added to it (`corpusmill shards add`), which would be lost if the tokenize "
+            "stage were made again. Make new documents' shards in another run and add these, or choose another --output"
+        )
 
 
 def _note(record: Mapping[str, Any]) -> str:

@@ -21,6 +21,7 @@ import pytest
 from fixtures_shards import make_run
 
 from corpusmill.errors import DamagedError, InputError
+from corpusmill.forgetting import forget
 from corpusmill.progress import Watch
 from corpusmill.recipe import Recipe, load_recipe
 from corpusmill.storage import Folder, sha256_of
@@ -219,6 +220,28 @@ def test_the_batches_of_the_run_can_be_traced(uninterrupted: tuple[Folder, dict[
     stretches = documents_of_step(uninterrupted[0], STEPS)
     assert {s["row"] for s in stretches} == set(range(8))
     assert all(s["url"].startswith("https://site-") for s in stretches)
+
+
+def test_a_training_that_goes_on_after_a_document_was_forgotten_is_told_which_steps_had_it(
+    source: Path, fresh_run: Callable[[], Folder]
+) -> None:
+    run = fresh_run()
+    training = plain(source, run, "--set", "train.steps=240", "--set", "train.checkpoint_every=10")
+    wait_for_step(run, 12, training)
+    training.send_signal(signal.SIGTERM)
+    assert training.wait(timeout=60) == 143
+    url = documents_of_step(run, 3)[0]["url"]
+    forget(run, urls=[url])
+    again = plain(source, run, "--set", "train.steps=240", "--set", "train.checkpoint_every=10")
+    said, _ = again.communicate(timeout=240)
+    assert again.returncode == 0, said
+    (changed,) = run.read_json("train/changed_samples.json")["changed"]
+    (document,) = changed["documents"]
+    steps = {step for step, _ in document["steps"]}
+    assert 3 in steps
+    assert f"document {document['document']} of {document['shard']} was forgotten: it was in" in said
+    blank = {s["row"] for s in documents_of_step(run, 3) if s["id"] is None}
+    assert blank == {place for step, place in document["steps"] if step == 3}
 
 
 def test_a_journal_that_is_written_while_a_training_runs_is_taken(

@@ -24,6 +24,7 @@ _LATER: dict[str, Any] = {
     "special_tokens_in_text": "text",
     "domain_terms": None,
     "chat_template": None,
+    "sources": None,
 }
 """Settings that older runs do not have, as they are where a recipe does not name them: not recorded then, so that such
 runs go on."""

@@ -102,10 +102,12 @@ def test_without_a_name_the_cases_are_listed(capsys: pytest.CaptureFixture[str])
         "encode",
         "extract",
         "recall",
+        "resume",
         "screen",
         "semantic",
         "shuffle",
         "soak",
+        "stream",
     ]
 
 

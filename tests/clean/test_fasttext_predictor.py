@@ -96,9 +96,11 @@ def check(model: FastTextModel, library: Any, texts: list[str]) -> None:
     for i, line in enumerate(lines):
         wanted = {label.removeprefix("__label__"): p for p, label in library.f.predict(line + "\n", -1, 0.0, "strict")}
         probabilities = dict(zip(model.labels, found[i].tolist(), strict=True))
-        # under hierarchical softmax, the library leaves out what is below 1e-5
+        # under hierarchical softmax, the library leaves out what is below 1e-5, and rounding decides at the bound
         assert max([probabilities[name] for name in probabilities.keys() - wanted.keys()], default=0.0) < 1.1e-5
-        assert {n: p for n, p in probabilities.items() if n in wanted} == pytest.approx(wanted, rel=2e-5, abs=2e-6)
+        near = {n for n, p in wanted.items() if p < 1.1e-5 and probabilities[n] == 0}
+        told = {n: p for n, p in wanted.items() if n not in near}
+        assert {n: p for n, p in probabilities.items() if n in told} == pytest.approx(told, rel=2e-5, abs=2e-6)
         first = library.f.predict(line + "\n", 1, 0.0, "strict")
         if not first:
             assert (best[i], scores[i]) == (-1, 0)

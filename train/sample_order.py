@@ -133,6 +133,9 @@ class Skips:
 
     def ranges(self, dealt: int, count: int) -> Iterator[tuple[int, int]]:
         """(first sample, how many) of the `count` samples that come after `dealt` dealt ones."""
+        if not self._ranges:
+            yield dealt, count
+            return
         while count:
             first = self.sample(dealt)
             ahead = [start for start, _ in self._ranges if start > first]

@@ -9,7 +9,7 @@ for any number of ranks, workers and micro-batches.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -71,8 +71,7 @@ class Middles(NamedTuple):
     suffix_id: int
 
 
-@dataclass(frozen=True)
-class Batch:
+class Batch(NamedTuple):
     """Rows of one global batch. `input_ids`, `labels` and `positions` are int64[rows, length].
 
     `labels` are the next tokens, -100 where there is none; an end-of-text token opens a document; `positions` restart
@@ -90,7 +89,10 @@ class Batch:
     @property
     def cu_seqlens(self) -> np.ndarray:
         """Where segments begin in the flat batch, and its size: int32[segments + 1], as FlashAttention takes it."""
-        return np.append(self.segments[:, OUT], self.input_ids.size).astype(np.int32)
+        borders = np.empty(len(self.segments) + 1, np.int32)
+        borders[:-1] = self.segments[:, OUT]
+        borders[-1] = self.input_ids.size
+        return borders
 
     @property
     def documents(self) -> np.ndarray:
@@ -264,8 +266,8 @@ class TokenStream:
             raise InputError(f"step {step} does not exist: steps count from 1")
         runs = list(self.skips.ranges((step - 1) * self.batch_size + first, samples))
         places = [self.samples.place(start, count) for start, count in runs]
-        placed = places[0] if len(places) == 1 else joined(places)
-        numbers = np.concatenate([np.arange(start, start + count) for start, count in runs])
+        ranges = [np.arange(start, start + count) for start, count in runs]
+        placed, numbers = (places[0], ranges[0]) if len(runs) == 1 else (joined(places), np.concatenate(ranges))
         length = self.length_at(step)
         per_sample = self.sequence_length // length
         block = self.buffer(samples * self.sequence_length) if block is None else block

@@ -213,38 +213,35 @@ def fill(segments, tokens_at, offsets_at, like, end_of_text, out, middles):  # t
     prefix, middle, suffix; the units' numbers, int64; places in a unit; a key; the share of suffix-first order of
     2**64), for segments whose middle is filled in.
     """
-    ids, labels, positions = out
     for i in range(len(segments)):
         slot, at, count = segments[i, SLOT], segments[i, OUT], segments[i, COUNT]
+        # slices, and loops as long as they are: so compilers see that no index is negative, and take eight at a time
+        ids, labels, positions = out[0][at : at + count], out[1][at : at + count], out[2][at : at + count]
+        for k in range(len(positions)):
+            positions[k] = k
         if slot < 0:
-            for k in range(count):
-                ids[at + k] = end_of_text
-                labels[at + k] = IGNORED
-                positions[at + k] = k
+            ids[:] = end_of_text
+            labels[:] = IGNORED
             continue
         offsets = _array(offsets_at[slot], segments[i, DOCUMENT] + 2, np.int64)
         first, last = offsets[segments[i, DOCUMENT]], offsets[segments[i, DOCUMENT] + 1]
         tokens = _array(tokens_at[slot], last, like.dtype)
         start = segments[i, TOKEN]
-        for k in range(count):
-            positions[at + k] = k
-        ids[at] = np.int64(end_of_text) if start == first else np.int64(tokens[start - 1])
+        ids[0] = np.int64(end_of_text) if start == first else np.int64(tokens[start - 1])
         if tokens[first] == end_of_text and _is_blank(tokens, first, last, end_of_text):
-            for k in range(count):
-                ids[at + k] = end_of_text
-                labels[at + k] = IGNORED
+            ids[:] = end_of_text
+            labels[:] = IGNORED
         elif segments[i, MIDDLE] == 0:
-            part, target, source = ids[at + 1 : at + count], labels[at : at + count], tokens[start : start + count]
-            for k in range(count - 1):
-                token = np.int64(source[k])
-                part[k] = token
-                target[k] = token
-            target[count - 1] = source[count - 1]
+            after, source = ids[1:], tokens[start : start + count]
+            for k in range(len(after)):
+                after[k] = source[k]
+            for k in range(len(labels)):
+                labels[k] = source[k]
         else:
-            _fill_middle(tokens, start, last - 1, ids[at : at + count], middles, at)
+            _fill_middle(tokens, start, last - 1, ids, middles, at)
             for k in range(count - 1):
-                labels[at + k] = ids[at + k + 1]
-            labels[at + count - 1] = tokens[last - 1]
+                labels[k] = ids[k + 1]
+            labels[count - 1] = tokens[last - 1]
 
 
 @njit(cache=True, nogil=True)

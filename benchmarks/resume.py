@@ -2,7 +2,8 @@
 
 The corpus is simulated: 20,000 shards of 100 million tokens, all of them links to the same file, each under its own
 name in the manifest. Each start is a process of its own, which says its resident memory before the stream is opened
-(with everything imported) and its peak after. Beside it, what MosaicML's StreamingDataset does at each start for one
+(with everything imported), what it takes itself until the batch is there, and how much of the mapped files is then in
+memory, which is the page cache's and goes when others need it. Beside it, what MosaicML's StreamingDataset does at each start for one
 tenth of the samples: the order of an epoch, rebuilt.
 """
 
@@ -48,17 +49,21 @@ small = TokenStream(Folder(asked["small"]), seed=1, sequence_length=asked["lengt
 small.batch(1)  # kernels are loaded, as they are in any process that trains
 def memory():
     lines = open("/proc/self/status").read().splitlines()
-    return {x.split(":")[0]: int(x.split()[1]) / 1024 for x in lines if x.startswith(("VmHWM", "VmRSS"))}
+    return {x.split(":")[0]: int(x.split()[1]) / 1024 for x in lines if x.startswith(("VmHWM", "VmRSS", "Rss"))}
 open("/proc/self/clear_refs", "w").write("5")
-before = memory()["VmRSS"]
+before = memory()
 began = time.perf_counter()
 stream = TokenStream(Folder(asked["folder"]), seed=1, sequence_length=asked["length"], batch_size=asked["batch"],
                      **asked["settings"])
 if asked["state"]:
     stream.load_state_dict(asked["state"])
+opened = memory()  # no shard is mapped yet: the peak is of what is the process's own
 batch = stream.next_batch()
 seconds = time.perf_counter() - began
-print(json.dumps({"seconds": seconds, "before": before, "peak": memory()["VmHWM"], "tokens": batch.num_tokens,
+after = memory()
+own = max(opened["VmHWM"] - before["VmRSS"], after["RssAnon"] - before["RssAnon"])
+print(json.dumps({"seconds": seconds, "before": before["VmRSS"], "own": own,
+                  "mapped": after["RssFile"] - before["RssFile"], "tokens": batch.num_tokens,
                   "state": stream.state_after(asked["step"])}))
 """
 
@@ -137,18 +142,23 @@ def _peer() -> dict[str, Any]:
 
 
 def show(rows: Sequence[dict[str, Any]], peer: dict[str, Any], tokens: int) -> None:
-    table = Table("who", "what", "seconds", "memory, MB", "on top of, MB", title_justify="left")
+    table = Table("who", "what", "seconds", "memory, MB", "mapped files, MB", "before, MB", title_justify="left")
     table.title = f"resume: the first batch of {tokens:,} tokens; {machine()}"
     for row in rows:
-        more = row["peak"] - row["before"]
-        table.add_row("corpusmill", row["what"], f"{row['seconds']:.2f}", f"{more:,.0f}", f"{row['before']:,.0f}")
+        sizes = (f"{row[key]:,.0f}" for key in ("own", "mapped", "before"))
+        table.add_row("corpusmill", row["what"], f"{row['seconds']:.2f}", *sizes)
     if "missing" in peer:
-        table.add_row("mosaicml-streaming", peer["missing"], "", "", "")
+        table.add_row("mosaicml-streaming", peer["missing"], "", "", "", "")
     else:
         seconds, more = peer["order_seconds"] + peer["open_seconds"], peer["peak_mb"] - peer["before_mb"]
         what = f"order of {SAMPLES * LENGTH:,} tokens"
         table.add_row(
-            f"mosaicml-streaming {peer['version']}", what, f"{seconds:.2f}", f"{more:,.0f}", f"{peer['before_mb']:,.0f}"
+            f"mosaicml-streaming {peer['version']}",
+            what,
+            f"{seconds:.2f}",
+            f"{more:,.0f}",
+            "",
+            f"{peer['before_mb']:,.0f}",
         )
     Console(width=118).print(table)
     worst = max(rows, key=lambda row: row["seconds"])

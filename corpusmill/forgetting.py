@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ import pyarrow.parquet as pq
 
 from corpusmill.errors import InputError
 from corpusmill.ledger import replace_outputs
-from corpusmill.mill import FORGETTING, RECIPE_NAME, stored_recipe
+from corpusmill.mill import FORGETTING, RECIPE_NAME, RUN_NAME, stored_recipe
 from corpusmill.ownership import Owner
 from corpusmill.schemas import ADDRESS_STRIDE, CRAWL_STRIDE
 from corpusmill.storage import Folder, sha256_of
@@ -91,6 +92,11 @@ def forget(
     """
     with Owner(folder, command="corpusmill forget"):
         folder.remove_temporary()
+        above = folder.sub("..")
+        if folder.exists(MANIFEST) and above.exists(RECIPE_NAME):
+            raise InputError(
+                f"{folder.url} is part of a run, which would keep texts and addresses: `corpusmill forget` the run"
+            )
         begun = folder.read_json(FORGETTING) if folder.exists(FORGETTING) else {"urls": [], "hosts": [], "ids": []}
         names = {
             "urls": sorted({*urls, *begun["urls"]}),
@@ -101,7 +107,8 @@ def forget(
             raise InputError("nothing is chosen: name documents with --url, --host or --ids FILE")
         if copies:
             names["ids"] = sorted({*names["ids"], *_copies(folder, _wanted(names))})
-        done = _Forgetting(folder, names, begun.get("files", []), say).run()
+        _index_of(folder)  # if it is not there, that is said before anything is changed
+        done = _Forgetting(folder, names, begun, say).run()
         folder.remove(FORGETTING)
     if done.nothing and not any(begun.values()):
         raise InputError(f"no document of {folder.url} is one of those; nothing was changed")
@@ -112,17 +119,22 @@ class _Forgetting:
     """One call's work. `files` are those that it, or a call that was interrupted, has begun to write anew."""
 
     def __init__(
-        self, folder: Folder, names: Mapping[str, list[str]], files: list[str], say: Callable[[str], None]
+        self, folder: Folder, names: Mapping[str, list[str]], begun: Mapping[str, Any], say: Callable[[str], None]
     ) -> None:
-        self.folder, self.names, self.files, self.say = folder, names, list(files), say
+        self.folder, self.names, self.say = folder, names, say
+        self.files: list[str] = begun.get("files", [])
         self.wanted, self.done = _wanted(names), Forgotten()
+        known = begun.get("known", {"addresses": [], "ids": [], "urls": []})
+        self.known = {kind: set(values) for kind, values in known.items()}
+        """What is known of the documents from rows that are there only once: kept, so that a second call knows it."""
+        _learn(folder, self.wanted, self.known)
         self._note()
 
     def run(self) -> Forgotten:
         if self.folder.exists(MANIFEST):
             self._blank_tokens("")
             return self.done
-        addresses = np.array(sorted(_addresses(self.folder, self.wanted)), np.int64)
+        addresses = np.array(sorted(self.known["addresses"]), np.int64)
 
         def others(batch: pa.RecordBatch) -> tuple[pa.RecordBatch, int]:
             within = batch.column("address").to_numpy() % CRAWL_STRIDE  # an index counts crawls in an address
@@ -176,6 +188,9 @@ class _Forgetting:
     def _blanked(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, int]:
         """Rows of the documents with nothing but numbers, and no row that names them; how many rows changed."""
         mine = self.wanted.rows(batch)
+        if "address" in batch.schema.names:  # removed and refused rows have no host
+            within = batch.column("address").to_numpy() % CRAWL_STRIDE
+            mine |= np.isin(within, np.array(sorted(self.known["addresses"]), np.int64))
         columns = dict(zip(batch.schema.names, batch.columns, strict=True))
         if mine.any():
             mask = pa.array(mine)
@@ -184,7 +199,7 @@ class _Forgetting:
                     nothing = pa.scalar("" if name == "text" else None, column.type)
                     columns[name] = pc.if_else(mask, nothing, column)
         for name, kind in _OTHERS:
-            if name in columns and (values := getattr(self.wanted, kind)):
+            if name in columns and (values := getattr(self.wanted, kind) | self.known[kind]):
                 named = pc.is_in(columns[name], pa.array(sorted(values), columns[name].type))
                 columns[name] = pc.if_else(named, pa.scalar(None, columns[name].type), columns[name])
                 mine |= named.to_numpy(zero_copy_only=False)
@@ -206,17 +221,13 @@ class _Forgetting:
             self.done.rows[kind] = self.done.rows.get(kind, 0) + changed
 
     def _forget_in_index(self) -> None:
-        if not self.folder.exists(RECIPE_NAME):
-            return
-        settings = stored_recipe(self.folder).dedup.index
-        if settings is None or not Folder(settings.folder).exists("index.json"):
+        if (index := _index_of(self.folder)) is None:
             return
         from corpusmill.dedup.index_changes import Chosen
         from corpusmill.dedup.index_changes import forget as take_out
         from corpusmill.engines import make_engine
 
-        self.say(f"{settings.folder}: written without them")
-        index = Folder(settings.folder)
+        self.say(f"{index.url}: written without them")
         chosen = Chosen(self.wanted.urls, self.wanted.hosts, self.wanted.ids)
         engine = make_engine("local", 0, index)
         try:
@@ -241,23 +252,40 @@ class _Forgetting:
     def _note(self, *files: str) -> None:
         """Files that are about to be written anew, kept for a call that has to end what this one began."""
         self.files = sorted({*self.files, *files})
-        self.folder.write_json(FORGETTING, {**self.names, "files": self.files})
+        known = {kind: sorted(values) for kind, values in self.known.items()}
+        self.folder.write_json(FORGETTING, {**self.names, "files": self.files, "known": known})
 
     def _described(self, name: str) -> dict[str, Any]:
         path = self.folder.local_path(name)
         return {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
 
 
-def _addresses(run: Folder, wanted: _Wanted) -> set[int]:
-    """Addresses of the documents, as the cleaned parts have them."""
-    found: set[int] = set()
+def _learn(run: Folder, wanted: _Wanted, known: dict[str, set[Any]]) -> None:
+    """Add the addresses, ids and URLs of the wanted documents, as the cleaned parts have them."""
     for name in run.names("documents/part-*.parquet"):
         part, at = int(name[-13:-8]), 0
         for batch in _read(run, name):
             rows = np.flatnonzero(wanted.rows(batch))
-            found |= set((part * ADDRESS_STRIDE + at + rows).tolist())
+            known["addresses"] |= set((part * ADDRESS_STRIDE + at + rows).tolist())
+            for kind, column in (("ids", "id"), ("urls", "url")):
+                known[kind] |= set(batch.column(column).take(pa.array(rows)).drop_null().to_pylist())
             at += batch.num_rows
-    return found
+
+
+def _index_of(run: Folder) -> Folder | None:
+    """The run's index, if it has one: from here, or from the folder in which the run was made. InputError if it is in
+    neither."""
+    settings = stored_recipe(run).dedup.index if run.exists(RECIPE_NAME) else None
+    if settings is None:
+        return None
+    made_in = run.read_json(RUN_NAME).get("working_folder", "") if run.exists(RUN_NAME) else ""
+    for place in (settings.folder, str(Path(made_in) / settings.folder)):
+        if Folder(place).exists("index.json"):
+            return Folder(place)
+    raise InputError(
+        f"{run.url} was deduplicated against the index {settings.folder}, which is not there: documents would stay in "
+        "it. Go to the folder that its name is relative to, or put it back"
+    )
 
 
 def _copies(run: Folder, wanted: _Wanted) -> set[str]:
@@ -265,14 +293,17 @@ def _copies(run: Folder, wanted: _Wanted) -> set[str]:
     rows = []
     for name in run.names("removed/part-*.parquet"):
         for batch in _read(run, name):
-            columns = ("id", "url", "cluster", "representative", "representative_id")
+            columns = ("address", "id", "url", "cluster", "representative", "representative_id")
             rows.append(batch.select(list(columns)))
     if not rows:
         return set()
     table = pa.Table.from_batches(rows)
     chosen = np.concatenate([_Wanted(wanted.urls, frozenset(), wanted.ids).rows(b) for b in table.to_batches()])
-    kept = _addresses(run, wanted)
-    chosen |= np.isin(table.column("representative").to_numpy(), np.array(sorted(kept), np.int64))
+    known: dict[str, set[Any]] = {"addresses": set(), "ids": set(), "urls": set()}
+    _learn(run, wanted, known)
+    kept = known["addresses"]
+    for column in ("representative", "address"):
+        chosen |= np.isin(table.column(column).to_numpy(), np.array(sorted(kept), np.int64))
     clusters = np.unique(table.column("cluster").to_numpy()[chosen])
     members = table.filter(pa.array(np.isin(table.column("cluster").to_numpy(), clusters)))
     named = {*members.column("id").to_pylist(), *members.column("representative_id").to_pylist()}

@@ -98,6 +98,11 @@ class StageLedger:
         self.run.write_json(stored_name, {"format": FORMAT_VERSION, "settings": dict(settings)})
         return False
 
+    def settings(self) -> dict[str, Any]:
+        """The part of the recipe that the stage was made with; empty before it was begun."""
+        name = f"{self.stage}/settings.json"
+        return dict(self._checked(name)["settings"]) if self.run.exists(name) else {}
+
     def is_done(self, settings: Mapping[str, Any], inputs: Mapping[str, Any]) -> bool:
         """Whether the stage is finished for these settings and inputs."""
         manifest = self.manifest()

@@ -74,19 +74,33 @@ def made_again(place: Mapping[str, Any]) -> str:
         return "forgotten: its tokens were overwritten"
     shards = Folder(place["shards"])
     run = shards.sub("..")
+    if place["id"] not in (found := _ids_at(run, int(place["address"]))):
+        raise InputError(f"{place['shard']} was added from another run: this one has {found or 'nothing'} in its place")
     stage = StageLedger(run, "tokenize").require_manifest()
     text, address = reread(run, place), int(place["address"])
     said = "same text" if text == document_text(run, address) else "OTHER TEXT"
     cuts = read_cuts(run, address // ADDRESS_STRIDE)
     left = without_cuts(pa.array([text], pa.large_string()), pa.array([address]), cuts)
     manifest = read_manifest(shards)
-    again = (
-        make_encoder(stage["encoder"], load_from_run(run)).encode(left).closed(manifest["tokenizer"]["eos_token_id"])
-    )
+    special = StageLedger(run, "tokenize").settings().get("special_tokens_in_text") == "special"
+    encoder = make_encoder(stage["encoder"], load_from_run(run), special)
+    again = encoder.encode(left).closed(manifest["tokenizer"]["eos_token_id"])
     entry = next(e for e in manifest["shards"] if e["name"] == place["shard"])
     start, stop = place["document_tokens"]
     same = np.array_equal(map_shard(shards, entry).tokens[start:stop], again.ids)
     return f"{said}, {'same tokens' if same else 'OTHER TOKENS'}"
+
+
+def _ids_at(run: Folder, address: int) -> list[str]:
+    """The id of the document with an address, if there is one."""
+    part, row = divmod(address, ADDRESS_STRIDE)
+    if not run.exists(f"documents/{part_name(part)}.parquet"):
+        return []
+    for batch in read_part(run, f"documents/{part_name(part)}.parquet", DOCUMENTS, ("id",)):
+        if row < batch.num_rows:
+            return [str(batch.column("id")[row].as_py())]
+        row -= batch.num_rows
+    return []
 
 
 def _page_again(run: Folder, place: Mapping[str, Any], ingest: Ingest) -> Iterable[pa.RecordBatch]:
@@ -140,8 +154,9 @@ def _kept(run: Folder, part: int, address: int, values: dict[str, Any]) -> dict[
                 return {"fate": "refused", "part": part} | values | gone[0]
     for kind in ("shards", "heldout"):
         for name in run.names(f"{kind}/shard-*.docs.parquet"):
-            for batch in read_part(run, name, SHARD_DOCS, ("address", "token_start", "num_tokens")):
-                here = batch.filter(pc.equal(batch.column("address"), address)).to_pylist()
+            for batch in read_part(run, name, SHARD_DOCS, ("address", "id", "token_start", "num_tokens")):
+                same = pc.equal(batch.column("id"), values["id"])  # shards of another run have addresses of their own
+                here = batch.filter(pc.and_(pc.equal(batch.column("address"), address), same)).to_pylist()
                 if here:
                     shard = name.removesuffix(".docs.parquet")
                     return {"fate": "tokenised", "part": part, "shard": shard} | values | here[0]

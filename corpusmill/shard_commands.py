@@ -112,7 +112,7 @@ def add(
     folder = shards_at(shards)
     added = add_shards(folder, [shards_at(other) for other in others])
     run = folder.sub("..")
-    if added and run.exists("tokenize/manifest.json"):  # the stage is done with the manifest as it is now
+    if run.exists("tokenize/manifest.json"):  # the stage is done with the manifest as it is now
         path = folder.local_path(MANIFEST)
         replace_outputs(run, {f"shards/{MANIFEST}": {"bytes": path.stat().st_size, "sha256": sha256_of(path)}})
     typer.echo(f"{folder.url}: {added:,} shards added" if added else f"{folder.url} has all of these already")

@@ -34,10 +34,7 @@ def pack(
     from corpusmill.progress import Watch
     from corpusmill.recipe import load_recipe
     from corpusmill.storage import Folder
-    from corpusmill.tokenize.token_shards import open_shards
-    from corpusmill.train.packing import open_index
-    from corpusmill.train.stream import packing_of
-    from corpusmill.train.train_settings import middles_of, prepare_stream
+    from corpusmill.train.train_settings import prepare_stream
 
     folder = Folder(run)
     chosen = stored_recipe(folder) if recipe is None else load_recipe(recipe, set or ())
@@ -51,9 +48,8 @@ def pack(
                 progress.begin(of, "blocks")
             progress.advance(1)
 
-        prepare_stream(folder, train, advance)
-    shards = open_shards(folder.sub("shards"))
-    facts = open_index(shards, packing_of(train.sequence_length, middles_of(folder, train))).facts
+        indices = prepare_stream(folder, train, advance)
+    facts = {key: sum(index.facts[key] for index in indices) for key in ("rows", "pieces", "tokens", "padding")}
     share = facts["padding"] / (facts["rows"] * train.sequence_length)
     typer.echo(
         f"{facts['tokens']:,} tokens in {facts['rows']:,} rows of {train.sequence_length}: {facts['pieces']:,} pieces, "
@@ -207,26 +203,31 @@ def skip(
 
 def _append(run: str, at_step: int, values: dict[str, object]) -> None:
     """Check an entry against the training, and write it down."""
+    from corpusmill.recipe import stored_train
     from corpusmill.storage import Folder
     from corpusmill.train.batch_trace import traced_stream
-    from corpusmill.train.journal import Journal, append, parse_entry
+    from corpusmill.train.journal import Journal, appending, parse_entry
     from corpusmill.train.metrics_log import last_step
+    from corpusmill.train.train_settings import prepare_stream
 
     folder = Folder(run)
-    settings, stream = traced_stream(folder)
     train = folder.sub("train")
-    done = last_step(train)
-    if at_step <= done + 1:
-        raise InputError(
-            f"step {at_step} is not to come any more, or may begin now: {done} steps of {run} are done. Choose one "
-            f"from {done + 2} on"
-        )
-    if at_step > int(settings["train"]["steps"]):
-        raise InputError(f"this training has {settings['train']['steps']} steps; there is no step {at_step}")
-    entry: Entry = parse_entry({"at": stream.first_sample(at_step), **values}, "this entry")
-    stream.next_step = done + 1
-    stream.with_journal(Journal([*stream.journal.entries, entry]))
-    append(train, entry)
+    with appending(train) as append:
+        settings, stream = traced_stream(folder)
+        done = last_step(train)
+        if at_step <= done + 1:
+            raise InputError(
+                f"step {at_step} is not to come any more, or may begin now: {done} steps of {run} are done. Choose one "
+                f"from {done + 2} on"
+            )
+        if at_step > int(settings["train"]["steps"]):
+            raise InputError(f"this training has {settings['train']['steps']} steps; there is no step {at_step}")
+        entry: Entry = parse_entry({"at": stream.first_sample(at_step), **values}, "this entry")
+        journal = Journal([*stream.journal.entries, entry])
+        prepare_stream(folder, stored_train({**settings["train"], "ranks": settings["ranks"]}), journal=journal)
+        stream.next_step = done + 1
+        stream.with_journal(journal)
+        append(entry)  # if the step begins meanwhile, the training puts it aside, and says so
     typer.echo(f"{run}/train/journal.jsonl: from step {at_step} (sample {entry.at:,}) on")
 
 

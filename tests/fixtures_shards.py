@@ -15,8 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from corpusmill.block_sums import sums_of, write_sums
-from corpusmill.schemas import ADDRESS_STRIDE, FORMAT_VERSION, SHARD_DOCS, shard_schema, token_type_for
-from corpusmill.storage import Folder, digest, sha256_of
+from corpusmill.schemas import ADDRESS_STRIDE, SHARD_DOCS, shard_schema, token_type_for
+from corpusmill.storage import Folder, sha256_of
+from corpusmill.tokenize.shard_files import shards_manifest
 
 END_OF_TEXT = "<|endoftext|>"
 EOS = 0
@@ -96,15 +97,7 @@ def write_shards(
     identity = tokenizer or {"sha256": "0" * 64, "vocab_size": 60_000, "eos_token_id": EOS, "eos_token": END_OF_TEXT}
     folder.mkdir(parents=True, exist_ok=True)
     entries = [_write_shard(folder, i, group, identity, first_part + i) for i, group in enumerate(groups)]
-    manifest = {
-        "format": FORMAT_VERSION,
-        "fingerprint": digest([[e["sha256"] for e in entries], identity]),
-        "tokenizer": identity,
-        "token_type": str(token_type_for(identity["vocab_size"])),
-        "shards": entries,
-        **{key: sum(e[key] for e in entries) for key in ("num_tokens", "num_documents", "text_bytes")},
-    }
-    Folder(str(folder)).write_json("manifest.json", manifest)
+    Folder(str(folder)).write_json("manifest.json", shards_manifest(identity, entries))
     return Folder(str(folder))
 
 

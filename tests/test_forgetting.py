@@ -13,9 +13,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from stream_corpora import source
 
 from corpusmill import forgetting
-from corpusmill.errors import InputError
+from corpusmill.errors import DamagedError, InputError
 from corpusmill.forgetting import forget
 from corpusmill.mill import open_mill
 from corpusmill.recipe import load_recipe
@@ -23,6 +24,7 @@ from corpusmill.storage import Folder, sha256_of
 from corpusmill.studio.corpus_report import write_report
 from corpusmill.tokenize import shard_changes
 from corpusmill.tokenize.bpe_tokenizer import load_from_run
+from corpusmill.tokenize.shard_changes import blank, compact
 from corpusmill.tokenize.token_shards import open_shards
 from corpusmill.train.document_steps import changed_samples
 from corpusmill.train.stream import TokenStream
@@ -73,6 +75,8 @@ def mill_run() -> None:
 def root(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Its own copy of the run and its index, where the test then is."""
     shutil.copytree(made, tmp_path / "made")
+    said = tmp_path / "made/run/run.json"
+    said.write_text(json.dumps(json.loads(said.read_text()) | {"working_folder": str(tmp_path / "made")}))
     monkeypatch.chdir(tmp_path / "made")
     return tmp_path / "made"
 
@@ -152,6 +156,7 @@ def ids(root: Path) -> list[str]:
 def test_a_copy_stays_if_it_is_not_asked_for(root: Path) -> None:
     forget(Folder(str(root / "run")), urls=[URL])
     assert mentions(root, URL) == set()
+    assert mentions(root, "planted") == set()  # nor do rows of its copies name it by id
     assert mentions(root, "quagga sentinel") - {"run/report.html"} == {"run/documents/part-00000.parquet"}
     assert "run/removed/part-00000.parquet" in mentions(root, "https://a-copy-of-it.example/with/a/longer/address/page")
 
@@ -211,6 +216,13 @@ def test_one_that_was_interrupted_is_ended_by_the_next(root: Path, where: str, m
         assert out["sha256"] == sha256_of(root / "run" / name), name
 
 
+def test_a_host_is_forgotten_in_rows_that_were_removed_too(root: Path) -> None:
+    """Rows of removed documents have no host."""
+    forget(Folder(str(root / "run")), hosts=["a-copy-of-it.example"])
+    assert mentions(root, "a-copy-of-it.example") == set()
+    assert mentions(root, "repeated") == set()
+
+
 def test_a_host_is_forgotten_whole(root: Path) -> None:
     done = forget(Folder(str(root / "run")), hosts=["STAYS.example"])
     assert done.documents["shards"] == 59
@@ -220,8 +232,38 @@ def test_a_host_is_forgotten_whole(root: Path) -> None:
 
 
 def test_a_folder_of_shards_alone(root: Path) -> None:
-    forget(Folder(str(root / "run/shards")), urls=[URL])
-    assert not {n for n in mentions(root, "quagga sentinel") if n.startswith("run/shards/")}
+    with pytest.raises(InputError, match="is part of a run, which would keep texts"):
+        forget(Folder(str(root / "run/shards")), urls=[URL])
+    shutil.copytree(root / "run/shards", root / "alone")
+    forget(Folder(str(root / "alone")), urls=[URL])
+    assert not {n for n in mentions(root, "quagga sentinel") | mentions(root, URL) if n.startswith("alone/")}
+
+
+def test_an_index_that_is_not_there_is_said_before_anything_changes(root: Path) -> None:
+    shutil.move(root / "index", root / "elsewhere")
+    before = {p: sha256_of(p) for p in root.rglob("*") if p.is_file()}
+    with pytest.raises(InputError, match="deduplicated against the index index, which is not there"):
+        forget(Folder(str(root / "run")), urls=[URL])
+    assert {p: sha256_of(p) for p in root.rglob("*") if p.is_file()} == before
+
+
+def test_the_index_is_found_from_another_folder(root: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert forget(Folder(str(root / "run")), urls=[URL]).crawls == {"first": 1}
+
+
+def test_a_byte_that_flipped_elsewhere_in_the_shard_stays_found_out(tmp_path: Path) -> None:
+    folder = source(tmp_path, 9, documents=4000, longest=200, shards=1, first=1)
+    path = folder.local_path("shard-00000.arrow")
+    flipped = bytearray(path.read_bytes())
+    flipped[9 * 65_536 + 17] ^= 1
+    path.write_bytes(flipped)
+    blank(folder, {"shard-00000.arrow": [5]})
+    one = TokenStream(folder, seed=1, sequence_length=64, batch_size=8)
+    with pytest.raises(DamagedError, match="bytes 589,824 to 655,359 are not those that were written"):
+        [one.batch(step) for step in range(1, 1000)]
+    with pytest.raises(DamagedError, match="bytes 589,824 to 655,359"):
+        compact(folder, Folder(str(tmp_path / "new")))
 
 
 @pytest.mark.parametrize(("asked", "what"), [({}, "nothing is chosen"), ({"urls": ["https://x/"]}, "no document of")])

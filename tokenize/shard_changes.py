@@ -15,14 +15,24 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from corpusmill.block_sums import sums_of, write_sums
+from corpusmill.block_sums import BLOCK_BYTES, sums_of, write_sums
 from corpusmill.errors import InputError
+from corpusmill.ownership import Owner
 from corpusmill.parquet_parts import PartWriter, read_part
 from corpusmill.schemas import SHARD_DOCS
 from corpusmill.storage import Folder, sha256_of
 from corpusmill.tokenize.encoded import Encoded
 from corpusmill.tokenize.shard_files import ShardWriter, shards_manifest
-from corpusmill.tokenize.token_shards import MANIFEST, SETTLING, Shard, map_shard, open_shards, read_manifest
+from corpusmill.tokenize.token_shards import (
+    MANIFEST,
+    SETTLING,
+    Shard,
+    checked_shard,
+    map_shard,
+    open_shards,
+    read_manifest,
+    require_settled,
+)
 
 _KEPT = ("address", "language", "measures", "text_bytes", "token_start", "num_tokens")
 """Columns of a blanked document's row in the sidecar: numbers that say nothing of where it was from."""
@@ -51,9 +61,17 @@ def add_shards(shards: Folder, others: Sequence[Folder]) -> int:
 
     InputError where another tokenizer made them. Shards that are there already (by what they hold) are left out.
     """
+    with Owner(shards, command="corpusmill shards add"):
+        return _add(shards, others)
+
+
+def _add(shards: Folder, others: Sequence[Folder]) -> int:
+    require_settled(shards)
     manifest = read_manifest(shards)
     entries, known = list(manifest["shards"]), {_sealed(e) for e in manifest["shards"]}
+    following, inputs = 1 + max((_number(e["name"]) for e in entries), default=-1), list(manifest.get("inputs", []))
     for other in others:
+        require_settled(other)
         theirs = open_shards(other)
         if theirs.tokenizer["sha256"] != manifest["tokenizer"]["sha256"]:
             raise InputError(
@@ -64,11 +82,13 @@ def add_shards(shards: Folder, others: Sequence[Folder]) -> int:
         for entry in theirs.entries:
             if _sealed(entry) not in known:
                 known.add(_sealed(entry))
-                entries.append(_copied(other, entry, shards, len(entries)))
+                entries.append(_copied(other, entry, shards, following))
+                following += 1
+        inputs += [i for i in theirs.manifest.get("inputs", []) if i not in inputs]
     added = len(entries) - len(manifest["shards"])
     if added:
         version = int(manifest.get("version", 1)) + 1
-        remade = shards_manifest(manifest["tokenizer"], entries)
+        remade = shards_manifest(manifest["tokenizer"], entries, inputs)
         sealed = {"version": version, "why": f"{added} shards added", "num_shards": len(entries)}
         history = [*_history(manifest), sealed | {"fingerprint": remade["fingerprint"]}]
         shards.write_json(MANIFEST, {**remade, "version": version, "history": history})
@@ -83,11 +103,14 @@ def compact(shards: Folder, output: Folder) -> tuple[int, int]:
     """
     if output.exists(MANIFEST):
         raise InputError(f"{output.url} has a {MANIFEST}: compact into a folder that is not there yet")
+    require_settled(shards)
     opened = open_shards(shards)
     entries: list[dict[str, Any]] = []
     documents, tokens = 0, 0
     for entry in opened.entries:
-        shard = map_shard(shards, entry)
+        whole = checked_shard(shards, entry)
+        whole.check_all()  # what is written anew gets checksums of its own
+        shard = whole.shard
         gone = blank_documents(shard, opened.eos_token_id)
         documents += len(gone)
         tokens += int(np.diff(shard.offsets)[gone].sum())
@@ -96,7 +119,9 @@ def compact(shards: Folder, output: Folder) -> tuple[int, int]:
             entries.append(_copied(shards, entry, output, number))
         elif len(gone) < len(shard.offsets) - 1:
             entries.append(_without(shards, entry, shard, gone, opened.manifest, output, number))
-    output.write_json(MANIFEST, shards_manifest(opened.manifest["tokenizer"], entries))
+    output.write_json(
+        MANIFEST, shards_manifest(opened.manifest["tokenizer"], entries, opened.manifest.get("inputs", ()))
+    )
     return documents, tokens
 
 
@@ -117,8 +142,13 @@ def _blank_shard(shards: Folder, entry: dict[str, Any], rows: Sequence[int], end
             f.write(np.full(stop - start, end_of_text, shard.tokens.dtype).tobytes())
         f.flush()
         os.fsync(f.fileno())
-    block_sums = sums_of(path)
     sums_name = entry.get("sums") or entry["name"].removesuffix(".arrow") + ".sums.npy"
+    block_sums = sums_of(path)
+    if "sums" in entry:  # of blocks that were not touched the old ones hold: a byte that flipped in one stays found out
+        written = np.load(shards.local_path(sums_name), allow_pickle=False)
+        touched = _touched(shard, rows)
+        written[touched] = block_sums[touched]
+        block_sums = written
     with shards.writing(sums_name) as sums:
         write_sums(sums.path, block_sums)
     with shards.writing(entry["docs"]) as sidecar, PartWriter(sidecar.path, SHARD_DOCS) as writer:
@@ -133,6 +163,14 @@ def _blank_shard(shards: Folder, entry: dict[str, Any], rows: Sequence[int], end
         "sha256": sha256_of(path),
         "docs_sha256": sidecar.sha256,
     }
+
+
+def _touched(shard: Shard, rows: Sequence[int]) -> np.ndarray:
+    """Blocks that hold tokens of documents. int64."""
+    width = shard.tokens.itemsize
+    first = (shard.token_byte + shard.offsets[list(rows)] * width) // BLOCK_BYTES
+    last = (shard.token_byte + shard.offsets[[row + 1 for row in rows]] * width - 1) // BLOCK_BYTES
+    return np.unique(np.concatenate([np.arange(a, b + 1) for a, b in zip(first, last, strict=True)]))
 
 
 def _without_places(batch: pa.RecordBatch, rows: Sequence[int]) -> pa.RecordBatch:
@@ -200,6 +238,10 @@ def _copied(source: Folder, entry: Mapping[str, Any], target: Folder, number: in
 def _numbered(name: str, number: int) -> str:
     """shard-00003-en-x2.arrow as shard-00017-en-x2."""
     return f"shard-{number:05d}" + name.removesuffix(".arrow")[len("shard-00000") :]
+
+
+def _number(name: str) -> int:
+    return int(name[len("shard-") : len("shard-00000")])
 
 
 def _sealed(entry: Mapping[str, Any]) -> str:

@@ -13,8 +13,9 @@ from corpusmill.block_sums import sums_of, write_sums
 from corpusmill.columns import with_columns
 from corpusmill.parquet_parts import PartWriter
 from corpusmill.schemas import FORMAT_VERSION, SHARD_DOCS, shard_schema, token_type_for
-from corpusmill.storage import Folder, Output, digest
+from corpusmill.storage import Folder, Output
 from corpusmill.tokenize.encoded import Encoded
+from corpusmill.tokenize.token_shards import fingerprint_of
 
 
 def shard_name(number: int, weight: int = 1, source: str = "") -> str:
@@ -94,8 +95,7 @@ def shards_manifest(
     `history` has a line for each version of the folder (see shard_changes), `inputs` the files that its documents are
     from, with their sizes.
     """
-    contents = [[e.get("sealed_sha256", e["sha256"]), e.get("weight", 1)] for e in entries]
-    fingerprint = digest({"tokenizer": tokenizer["sha256"], "shards": contents})
+    fingerprint = fingerprint_of(tokenizer["sha256"], [dict(e) for e in entries])
     return {
         "format": FORMAT_VERSION,
         "version": 1,

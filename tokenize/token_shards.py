@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import time
 from collections.abc import Sequence
@@ -16,7 +15,7 @@ import pyarrow as pa
 from corpusmill.block_sums import BLOCK_BYTES, first_damaged
 from corpusmill.errors import DamagedError, InputError
 from corpusmill.schemas import check_version
-from corpusmill.storage import Folder, sha256_of
+from corpusmill.storage import Folder, digest, sha256_of
 
 MANIFEST = "manifest.json"
 SETTLING = "settling.json"
@@ -74,6 +73,10 @@ class CheckedBlocks:
             )
         self.shard.checked[blocks] = 1
 
+    def check_all(self) -> None:
+        """Compare the whole file."""
+        self.check(np.arange(len(self.shard.checked)))
+
 
 @dataclass(frozen=True)
 class TokenShards:
@@ -120,6 +123,12 @@ class TokenShards:
     def shards(self) -> list[Shard]:
         """All of them, mapped. A reader that needs a few maps these with `map_shard`."""
         return [map_shard(self.folder, entry) for entry in self.entries]
+
+
+def fingerprint_of(tokenizer_sha256: str, entries: Sequence[dict[str, Any]]) -> str:
+    """Names what shards held when they were sealed, in order, and how often an epoch has each."""
+    contents = [[e.get("sealed_sha256", e["sha256"]), e.get("weight", 1)] for e in entries]
+    return digest({"tokenizer": tokenizer_sha256, "shards": contents})
 
 
 def line_of(weights: np.ndarray) -> np.ndarray:
@@ -172,6 +181,12 @@ def require_files(shards: TokenShards) -> None:
             )
 
 
+def require_settled(folder: Folder) -> None:
+    """InputError while documents of a folder of shards are being blanked, or were when that was interrupted."""
+    if folder.exists(SETTLING):
+        raise InputError(f"{folder.url}: {_UNSETTLED}")
+
+
 def map_shard(folder: Folder, entry: dict[str, Any]) -> Shard:
     """Map one shard and check that it is what its entry says, but for what is in it: `checked_shard` does."""
     name = entry["name"]
@@ -180,12 +195,12 @@ def map_shard(folder: Folder, entry: dict[str, Any]) -> Shard:
         buffer = pa.memory_map(str(path)).read_buffer()
         reader = pa.ipc.open_file(buffer)
         column = reader.get_batch(0).column("tokens")
-    except (pa.ArrowInvalid, OSError, KeyError) as e:
+        offsets = column.offsets.to_numpy(zero_copy_only=True)
+        tokens = column.values.to_numpy(zero_copy_only=True)[: int(offsets[-1])]
+    except (pa.ArrowException, OSError, KeyError, AttributeError, TypeError, ValueError, IndexError) as e:
         raise DamagedError(
             f"{folder.url}/{name} cannot be read ({_first_line(e)}): it is cut or changed. {_REMAKE}"
         ) from e
-    offsets = column.offsets.to_numpy(zero_copy_only=True)
-    tokens = column.values.to_numpy(zero_copy_only=True)[: int(offsets[-1])]
     _compare(folder, entry, reader.num_record_batches, len(offsets) - 1, len(tokens))
     token_byte = tokens.__array_interface__["data"][0] - buffer.address
     checked = np.zeros(-(-buffer.size // BLOCK_BYTES), np.uint8)
@@ -216,10 +231,12 @@ def _sums(folder: Folder, entry: dict[str, Any], blocks: int) -> np.ndarray | No
                 f"not the file that was written. {_REMAKE}"
             )
         return None
-    raw = folder.read_bytes(name)
+    path = folder.local_path(name)
+    if not path.is_file():
+        raise DamagedError(f"{folder.url}/{name} is missing; {MANIFEST} names it. {_REMAKE}")
     try:
-        sums: np.ndarray = np.load(io.BytesIO(raw), allow_pickle=False)
-    except ValueError as e:
+        sums: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError, OSError) as e:
         raise DamagedError(f"{folder.url}/{name} holds no checksums ({_first_line(e)}). {_REMAKE}") from e
     if sums.dtype != np.uint64 or sums.shape != (blocks,):
         raise DamagedError(

@@ -8,7 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from corpusmill.tokenize.token_shards import Shard, TokenShards, map_shard
-from corpusmill.train.stream import TokenStream
+from corpusmill.train.stream import TokenStream, born
+
+_TOLD = 1000
+"""Documents of which steps are looked up; each takes some milliseconds."""
 
 
 class Place(NamedTuple):
@@ -68,11 +71,17 @@ def steps_of(
 
 def changed_samples(stream: TokenStream, versions: Mapping[str, int], last_step: int) -> list[dict[str, Any]]:
     """Documents that were forgotten since a state with these versions, and the steps that have them: dicts of `source`,
-    `shard`, `document` (row) and `steps`, pairs of (step, sample within its global batch) up to `last_step`."""
-    named = {(p.source, shards.entries[p.shard]["name"]): p for p, shards in places(stream)}
-    found = []
-    for source, shard, document in stream.blanked_since(versions):
-        if (place := named.get((source, shard))) is not None:
-            steps = steps_of(stream, place, document, last_step, shard_at(stream, place).offsets)
-            found.append({"source": source, "shard": shard, "document": document, "steps": steps})
+    `shard`, `document` (row) and `steps`, pairs of (step, sample within its global batch) up to `last_step`; None where
+    more than _TOLD documents were forgotten, for those beyond."""
+    named = {(born(shards.manifest), shards.entries[p.shard]["name"]): p for p, shards in places(stream)}
+    offsets: dict[Place, np.ndarray] = {}
+    found: list[dict[str, Any]] = []
+    for folder, shard, document in stream.blanked_since(versions):
+        if (place := named.get((folder, shard))) is None:
+            continue
+        steps = None
+        if len(found) < _TOLD:
+            offsets = offsets if place in offsets else {place: shard_at(stream, place).offsets}
+            steps = steps_of(stream, place, document, last_step, offsets[place])
+        found.append({"source": place.source, "shard": shard, "document": document, "steps": steps})
     return found

@@ -6,8 +6,10 @@ samples may be left out, and the stream stays a pure function: of its settings a
 
 from __future__ import annotations
 
+import fcntl
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from corpusmill.train.stream import TokenStream
 
 JOURNAL = "journal.jsonl"
+REFUSED = "journal-refused.jsonl"
+LOCK = ".journal.lock"
 
 
 class AddedSource(BaseModel):
@@ -75,7 +79,7 @@ class Journal:
 
     def digest(self, sample: int) -> str:
         """Names what was so for the samples before `sample`."""
-        return digest([e.describe() for e in self.before(sample)])
+        return digest([_deciding(e.describe()) for e in self.before(sample)])
 
     def skipped(self) -> list[tuple[int, int]]:
         """Disjoint ranges of samples, ascending."""
@@ -99,13 +103,21 @@ class JournalWatch:
         return self._now() != self._seen
 
     def read(self, stream: TokenStream) -> tuple[list[dict[str, Any]], str]:
-        """(its entries, why `stream` cannot go on with them: "" if it can)."""
-        self._seen = self._now()
-        try:
-            journal = read_journal(self._train)
-            stream.with_journal(journal)
-        except CorpusmillError as e:
-            return [], str(e)
+        """(its entries, why `stream` cannot go on with them: "" if it can).
+
+        If it cannot, the journal is again the stream's own, and what was in it is in REFUSED: a restart must find what
+        the training was read by.
+        """
+        with _locked(self._train):
+            try:
+                journal = read_journal(self._train)
+                stream.with_journal(journal)
+            except CorpusmillError as e:
+                self._train.write_bytes(REFUSED, self._train.read_bytes(JOURNAL))
+                self._train.write_bytes(JOURNAL, b"".join(map(_line, stream.journal.entries)))
+                return [], str(e)
+            finally:
+                self._seen = self._now()
         return [e.describe() for e in journal.entries], ""
 
     def _now(self) -> tuple[int, int]:
@@ -121,7 +133,10 @@ def read_journal(train: Folder) -> Journal:
     """The journal of a training folder; empty if there is none."""
     if not train.exists(JOURNAL):
         return Journal()
-    lines = train.read_bytes(JOURNAL).decode().splitlines()
+    try:
+        lines = train.read_bytes(JOURNAL).decode().splitlines()
+    except (UnicodeDecodeError, OSError) as e:
+        raise DamagedError(f"{train.url}/{JOURNAL} cannot be read ({e}): it was changed by hand. Put it back") from e
     entries = []
     for number, line in enumerate(lines, 1):
         where = f"{train.url}/{JOURNAL}, line {number}"
@@ -142,8 +157,34 @@ def parse_entry(value: Any, where: str) -> Entry:
         raise InputError(f"{where}: {key + ': ' if key else ''}{first['msg'].removeprefix('Value error, ')}") from e
 
 
-def append(train: Folder, entry: Entry) -> None:
-    """Put an entry at the end. The file is replaced whole, so a reader never sees half a line."""
-    before = train.read_bytes(JOURNAL) if train.exists(JOURNAL) else b""
-    line = json.dumps(entry.describe(), sort_keys=True, ensure_ascii=False)
-    train.write_bytes(JOURNAL, before + line.encode() + b"\n")
+@contextmanager
+def appending(train: Folder) -> Iterator[Callable[[Entry], None]]:
+    """Gives a function that puts an entry at the end; nobody else writes the journal until the block ends.
+
+    The file is replaced whole, so a reader never sees half a line.
+    """
+    with _locked(train):
+
+        def append(entry: Entry) -> None:
+            before = train.read_bytes(JOURNAL) if train.exists(JOURNAL) else b""
+            train.write_bytes(JOURNAL, before + _line(entry))
+
+        yield append
+
+
+@contextmanager
+def _locked(train: Folder) -> Iterator[None]:
+    train.local_path().mkdir(parents=True, exist_ok=True)
+    with train.local_path(LOCK).open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _line(entry: Entry) -> bytes:
+    return json.dumps(entry.describe(), sort_keys=True, ensure_ascii=False).encode() + b"\n"
+
+
+def _deciding(described: dict[str, Any]) -> dict[str, Any]:
+    """What of an entry decides the order: not where its shards lie, nor what people say of it."""
+    told = {kind: {n: {**v, "shards": ""} for n, v in described.get(kind, {}).items()} for kind in ("add", "replace")}
+    return {**described, **told, "why": ""}

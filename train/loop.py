@@ -20,10 +20,10 @@ from corpusmill.errors import CorpusmillError, InputError, require_extra
 from corpusmill.recipe import Train
 from corpusmill.storage import Folder
 from corpusmill.train import checkpoints, deepspeed_config, train_settings
-from corpusmill.train.journal import Journal, JournalWatch
+from corpusmill.train.journal import REFUSED, Journal, JournalWatch, read_journal
 from corpusmill.train.learning_rate import learning_rate
 from corpusmill.train.metrics_log import MetricsLog, read_metrics
-from corpusmill.train.process_lines import STEP_LINE
+from corpusmill.train.process_lines import STEP_LINE, tell
 from corpusmill.train.process_setup import StopRequest, owning
 from corpusmill.train.stream import Batch, TokenStream
 from corpusmill.train.stream_kernels import IGNORED
@@ -85,7 +85,8 @@ class Trainer:
             group["lr"] = rate
         summed = self._accumulate(batch, max(1.0, targets))
         heard = [float(self.stop.exit_code == code) for code in (130, 143)]
-        summed, interrupted, terminated, written = self._sum([summed, *heard, float(self.journal.changed())])
+        changed = dist.get_rank() == 0 and self.journal.changed()
+        summed, interrupted, terminated, written = self._sum([summed, *heard, float(changed)])
         if written:
             self._take_journal()
         line = {
@@ -114,7 +115,7 @@ class Trainer:
         entries, refused = agreed(lambda: self.journal.read(self.stream))
         if refused:
             if dist.get_rank() == 0:
-                print(f"the journal is not taken: {refused}", flush=True)
+                tell(f"what was written to the journal is not taken, and put aside in {REFUSED}: {refused}")
             return
         self.stream = self.stream.with_journal(Journal(entries))
 
@@ -164,13 +165,14 @@ def train_model(run: Folder, train: Train) -> int:
     ranks = int(os.environ["WORLD_SIZE"])
     config = deepspeed_config.resolve(train, ranks)
     device = _join(config)
-    agreed(lambda: train_settings.prepare_stream(run, train))
-    stream = train_settings.open_stream(run, train)
+    watch = JournalWatch(folder)  # before it is read: what is written from here on is taken at the end of a step
+    entries = agreed(lambda: _journal_of(run, train))
+    stream = train_settings.open_stream(run, train, Journal(entries))
     settings = train_settings.describe(train, stream, config, ranks)
     with ExitStack() as stack:
         newest = agreed(lambda: _take_over(stack, folder, settings))
         engine = _engine(train, stream, config, folder, device)
-        trainer = Trainer(train, folder, stream, engine, device, stop, JournalWatch(folder))
+        trainer = Trainer(train, folder, stream, engine, device, stop, watch)
         if newest is not None:
             state = checkpoints.load(trainer.engine, newest)["stream"]
             stream.load_state_dict(state)
@@ -183,6 +185,13 @@ def train_model(run: Folder, train: Train) -> int:
         dist.barrier()
     dist.destroy_process_group()
     return code
+
+
+def _journal_of(run: Folder, train: Train) -> list[dict[str, Any]]:
+    """The journal's entries, once all documents that it speaks of are packed, if that is wanted."""
+    journal = read_journal(run.sub("train"))
+    train_settings.prepare_stream(run, train, journal=journal)
+    return [entry.describe() for entry in journal.entries]
 
 
 def write_final(folder: Folder, train: Train) -> None:

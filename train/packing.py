@@ -119,7 +119,7 @@ def prepare(
     if folder.exists(MANIFEST):
         return
     first_places = block_places(shards.first_tokens)
-    table = ShardTable(np.dtype(np.uint8))
+    table = ShardTable(np.dtype(str(shards.manifest["token_type"])))
     table.add(shards)
     entries = []
     for number, first in enumerate(first_places):

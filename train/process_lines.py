@@ -5,3 +5,10 @@ STEP_LINE = "corpusmill-step "
 
 ERROR_LINE = "corpusmill-error: "
 """Before the kind of error and the sentence that a process ends with, on one line."""
+
+TOLD_LINE = "corpusmill-told "
+"""Begins a line that a person is to see while the training runs."""
+
+
+def tell(sentence: str) -> None:
+    print(TOLD_LINE + sentence.replace("\n", " "), flush=True)

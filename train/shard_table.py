@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from corpusmill.block_sums import BLOCK_BYTES
+from corpusmill.errors import DamagedError
 from corpusmill.tokenize.token_shards import CheckedBlocks, Shard, TokenShards, checked_shard
 from corpusmill.train.stream_kernels import unchecked_blocks
 
@@ -50,6 +51,11 @@ class ShardTable:
             shards, index = self.place(slot)
             self._mapped[slot] = checked_shard(shards.folder, shards.entries[index])  # keeps what addresses point to
             shard, table = self._mapped[slot].shard, self.slots
+            if shard.tokens.dtype != self.like.dtype:
+                raise DamagedError(
+                    f"{shards.folder.url}/{shard.name} holds {shard.tokens.dtype} tokens, the first source "
+                    f"{self.like.dtype}: they are not of one vocabulary"
+                )
             table.offsets_at[slot] = _address(shard.offsets)
             table.tokens_at[slot] = _address(shard.tokens)
             table.checked_at[slot] = _address(shard.checked)

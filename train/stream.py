@@ -50,6 +50,9 @@ if TYPE_CHECKING:
 PADDING = -1
 """The document number of places that hold nothing."""
 
+_ORDER = 1
+"""Version of the order itself: another one where a change of code would deal other batches."""
+
 _SENTINELS = (
     ("<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>"),
     ("<fim_prefix>", "<fim_middle>", "<fim_suffix>"),
@@ -194,12 +197,11 @@ class TokenStream:
     def state_after(self, step: int) -> dict[str, Any]:
         """The state after a step: what `state_dict` says when that was the last batch taken."""
         sample = self.first_sample(step + 1)
-        versions = {name: source.manifest.get("version", 1) for name, source in self.sources.items()}
         return {
             "next_step": step + 1,
             "next_sample": sample,
             "journal": self.journal.digest(sample),
-            "versions": versions,
+            "versions": {key: manifest.get("version", 1) for key, manifest in self._manifests().items()},
             **self._settings(),
         }
 
@@ -226,15 +228,20 @@ class TokenStream:
         return stream
 
     def blanked_since(self, versions: Mapping[str, int]) -> list[tuple[str, str, int]]:
-        """Documents that were forgotten since the sources had these versions: (source, shard's name, row)."""
+        """Documents that were forgotten since a state's `versions`: (folder, as `born` names it, shard's name, row)."""
         return [
-            (name, shard, row)
-            for name, source in self.sources.items()
-            for change in source.manifest.get("history", [])
-            if change["version"] > versions.get(name, 0)
+            (key, shard, row)
+            for key, manifest in self._manifests().items()
+            for change in manifest.get("history", [])
+            if change["version"] > versions.get(key, 1)
             for shard, rows in change.get("blanked", {}).items()
             for row in rows
         ]
+
+    def _manifests(self) -> dict[str, dict[str, Any]]:
+        """Of all folders that shards are read from, by what `born` calls them: those that were replaced, too."""
+        strata = [s.rows.shards for order in self.samples.sources.values() for s in order.strata]
+        return {born(shards.manifest): shards.manifest for shards in strata}
 
     def next_batch(self, rank: int = 0, world_size: int = 1) -> Batch:
         """The rank's rows of the next global batch; the state moves on by one step."""
@@ -340,7 +347,7 @@ class TokenStream:
         for name, added in entry.replace.items():
             if name not in self.sources:
                 raise InputError(f"the journal replaces {name}, but the sources are {', '.join(self.sources)}")
-            self.sources[name] = open_added(name, added)
+            self.sources[name] = open_added(name, added, self.sources[name].label)
             order = self.samples.sources[name]
             order.replace(self.samples.dealt(name, entry.at), self._rows(self.sources[name].first))
         for name, added in entry.add.items():
@@ -354,6 +361,7 @@ class TokenStream:
 
     def _settings(self) -> dict[str, Any]:
         return {
+            "order": _ORDER,
             "sources": self.pins,
             "weights": self.weights,
             "seed": self.seed,
@@ -374,6 +382,12 @@ def _reopened(arguments: dict[str, Any], next_step: int) -> TokenStream:
     stream = TokenStream(**arguments)
     stream.next_step = next_step
     return stream
+
+
+def born(manifest: Mapping[str, Any]) -> str:
+    """What a folder of shards was first sealed with: names it wherever it lies, and whatever became of it."""
+    history = manifest.get("history") or [{}]
+    return str(history[0].get("fingerprint", manifest["fingerprint"]))
 
 
 def packing_of(sequence_length: int, middles: Middles | None) -> Packing:
@@ -397,7 +411,8 @@ def sentinel_ids(tokenizer: Mapping[str, Any]) -> tuple[int, int, int]:
 
 def _checked_lengths(lengths: Sequence[tuple[int, int]], final: int) -> tuple[tuple[int, int], ...]:
     pairs = tuple((int(since), int(length)) for since, length in lengths)
-    if pairs and pairs != tuple(sorted(set(pairs))):
+    steps = [since for since, _ in pairs]
+    if steps != sorted(set(steps)):
         raise InputError(f"train.lengths must be pairs of (from step, length) whose steps ascend; found {list(pairs)}")
     for _, length in pairs:
         if length < 1 or final % length:

@@ -27,6 +27,8 @@ class StreamDataset(IterableDataset[dict[str, Any]]):
 
     def __init__(self, stream: TokenStream, micro_batch_size: int, rank: int = 0, world_size: int = 1) -> None:
         samples = stream.batch_size // world_size
+        if not 0 <= rank < world_size:
+            raise InputError(f"there is no rank {rank} of {world_size}: ranks count from 0")
         if stream.batch_size % world_size or samples % micro_batch_size:
             raise InputError(
                 f"a batch of {stream.batch_size} cannot be dealt to {world_size} ranks in micro-batches of "

@@ -22,7 +22,7 @@ from corpusmill.progress import StageProgress
 from corpusmill.recipe import Recipe
 from corpusmill.storage import Folder
 from corpusmill.train import deepspeed_config, train_settings
-from corpusmill.train.process_lines import ERROR_LINE, STEP_LINE
+from corpusmill.train.process_lines import ERROR_LINE, STEP_LINE, TOLD_LINE
 from corpusmill.train.process_setup import WATCH_STDIN, free_port, prepare_environment
 
 _TAIL_LINES = 25
@@ -136,6 +136,8 @@ def _signal(process: subprocess.Popen[str], number: signal.Signals) -> None:
 def _follow(output: IO[str], progress: StageProgress, tail: deque[str]) -> None:
     for line in output:
         line = line.rstrip("\n")
+        if line.startswith(TOLD_LINE):
+            progress.say(line.removeprefix(TOLD_LINE))
         if not line.startswith(STEP_LINE):
             tail.append(line)
             continue

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from corpusmill.errors import InputError
@@ -12,8 +11,9 @@ from corpusmill.storage import Folder, sha256_of
 from corpusmill.tokenize.token_shards import read_manifest
 from corpusmill.train import deepspeed_config
 from corpusmill.train.document_steps import changed_samples
-from corpusmill.train.journal import read_journal
-from corpusmill.train.packing import prepare
+from corpusmill.train.journal import Journal, read_journal
+from corpusmill.train.packing import PackedIndex, open_index, prepare
+from corpusmill.train.process_lines import tell
 from corpusmill.train.sources import CORPUS, Source, all_strata, shards_at, sources_of
 from corpusmill.train.stream import Middles, TokenStream, packing_of, sentinel_ids
 
@@ -28,15 +28,14 @@ _FREE = {"checkpoint_every", "keep_checkpoints"}
 """Settings that do not touch the weights and may change between restarts."""
 
 
-def open_stream(run: Folder, train: Train) -> TokenStream:
+def open_stream(run: Folder, train: Train, journal: Journal | None = None) -> TokenStream:
     """The stream that a training in RUN reads, of the shards that it began with and as its journal says.
 
     InputError if RUN/tokenizer is not the one that made them.
     """
     folder = run.sub("train")
-    pinned = folder.read_json(SETTINGS).get("sources", {}) if folder.exists(SETTINGS) else {}
     stream = TokenStream(
-        pinned_sources(run, train, pinned),
+        pinned_sources(run, train),
         seed=train.seed,
         sequence_length=train.sequence_length,
         batch_size=train.batch_size,
@@ -44,29 +43,34 @@ def open_stream(run: Folder, train: Train) -> TokenStream:
         weights=train.mixture,
         lengths=train.lengths,
         middles=middles_of(run, train),
-        journal=read_journal(folder),
+        journal=read_journal(folder) if journal is None else journal,
     )
     _require_same_tokenizer(run, stream)
     return stream
 
 
-def prepare_stream(run: Folder, train: Train, progress: Callable[[int, int], None] = lambda done, of: None) -> None:
-    """Pack documents into rows, where the recipe wants that and it is not done."""
+def prepare_stream(
+    run: Folder,
+    train: Train,
+    progress: Callable[[int, int], None] = lambda done, of: None,
+    journal: Journal | None = None,
+) -> list[PackedIndex]:
+    """Pack documents into rows, where the recipe wants that and it is not done; the indices of all rows."""
     if train.packing != "best_fit":
-        return
-    folder = run.sub("train")
-    pinned = folder.read_json(SETTINGS).get("sources", {}) if folder.exists(SETTINGS) else {}
+        return []
     packing = packing_of(train.sequence_length, middles_of(run, train))
-    for shards in all_strata(pinned_sources(run, train, pinned), read_journal(folder)):
+    strata = all_strata(pinned_sources(run, train), read_journal(run.sub("train")) if journal is None else journal)
+    for shards in strata:
         prepare(shards, packing, progress)
+    return [open_index(shards, packing) for shards in strata]
 
 
-def pinned_sources(run: Folder, train: Train, pinned: Mapping[str, Any]) -> dict[str, Source]:
-    """The sources that the recipe names, with as many shards as a training began with (`pinned`)."""
+def pinned_sources(run: Folder, train: Train) -> dict[str, Source]:
+    """The sources that the recipe names, with as many shards as the training began with, if it did."""
+    folder = run.sub("train")
+    stored = folder.read_json(SETTINGS).get("sources", {}) if folder.exists(SETTINGS) else {}
     folders = {CORPUS: run.sub("shards")} | {name: shards_at(path) for name, path in train.sources.items()}
-    found = sources_of(folders, train.mixture)
-    sizes = {name: pinned.get(name, {}).get("num_shards") for name in found}
-    return {name: replace(source, num_shards=sizes[name]) for name, source in found.items()}
+    return sources_of(folders, train.mixture, {name: int(pin["num_shards"]) for name, pin in stored.items()})
 
 
 def middles_of(run: Folder, train: Train) -> Middles | None:
@@ -83,14 +87,16 @@ def tell_changes(train: Folder, stream: TokenStream, versions: Mapping[str, int]
     if not changed:
         return
     for document in changed:
+        if document["steps"] is None:
+            continue
         steps = sorted({step for step, _ in document["steps"]})
         done = [step for step in steps if step < stream.next_step]
-        print(
+        tell(
             f"document {document['document']} of {document['shard']} was forgotten: it was in {len(done)} steps before "
-            f"step {stream.next_step} and is blank in {len(steps) - len(done)} to come",
-            flush=True,
+            f"step {stream.next_step} and is blank in {len(steps) - len(done)} to come"
         )
     known = train.read_json(CHANGES)["changed"] if train.exists(CHANGES) else []
+    known = [change for change in known if change["from_step"] != stream.next_step]
     train.write_json(CHANGES, {"format": 1, "changed": [*known, {"from_step": stream.next_step, "documents": changed}]})
 
 

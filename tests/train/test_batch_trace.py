@@ -13,6 +13,7 @@ from fixtures_shards import EOS, write_shards
 from corpusmill.errors import DamagedError, InputError
 from corpusmill.recipe import stored_train
 from corpusmill.storage import Folder, sha256_of
+from corpusmill.tokenize.shard_files import shards_manifest
 from corpusmill.tokenize.token_shards import open_shards
 from corpusmill.train.batch_trace import document_of_token, documents_of_step, documents_of_url
 from corpusmill.train.stream import TokenStream
@@ -34,7 +35,7 @@ def trained(run: Folder, **train: Any) -> Folder:
     run.write_bytes("tokenizer/tokenizer.json", b"{}")
     manifest = run.read_json("shards/manifest.json")
     identity = {**manifest["tokenizer"], "sha256": sha256_of(run.local_path("tokenizer/tokenizer.json"))}
-    run.write_json("shards/manifest.json", {**manifest, "tokenizer": identity})
+    run.write_json("shards/manifest.json", shards_manifest(identity, manifest["shards"]))
     settings = stored_train(train)
     opened = open_stream(run, settings)
     run.write_json("train/settings.json", describe(settings, opened, {}, 2))

@@ -13,10 +13,13 @@ from typer.testing import CliRunner
 
 from corpusmill.cli import app
 from corpusmill.errors import InputError
+from corpusmill.recipe import stored_train
 from corpusmill.storage import Folder
-from corpusmill.tokenize.shard_changes import add_shards
+from corpusmill.tokenize.shard_changes import add_shards, blank, compact
+from corpusmill.tokenize.shard_files import shards_manifest
 from corpusmill.train.batch_trace import traced_stream
 from corpusmill.train.journal import read_journal
+from corpusmill.train.train_settings import prepare_stream
 
 
 @pytest.fixture
@@ -29,7 +32,7 @@ def run(tmp_path: Path) -> Folder:
     settings = {"seed": 3, "sequence_length": 8, "batch_size": 4, "steps": 50}
     trained(run, **settings)
     tokenizer = run.read_json("shards/manifest.json")["tokenizer"]
-    code.write_json("manifest.json", {**code.read_json("manifest.json"), "tokenizer": tokenizer})
+    code.write_json("manifest.json", shards_manifest(tokenizer, code.read_json("manifest.json")["shards"]))
     (tmp_path / "run/train/settings.json").unlink()
     mixture = {"corpus": 0.5, "code": 0.5}
     trained(run, **settings, sources={"code": code.url}, mixture=mixture)
@@ -55,7 +58,7 @@ def test_weights_are_changed_from_a_step_on(run: Folder) -> None:
 def test_a_source_is_added_and_one_grows_and_samples_are_skipped(run: Folder, tmp_path: Path) -> None:
     late = write_shards(tmp_path / "late", [distinct_documents(9, 9, 9, first=9000)])
     tokenizer = run.read_json("shards/manifest.json")["tokenizer"]
-    late.write_json("manifest.json", {**late.read_json("manifest.json"), "tokenizer": tokenizer})
+    late.write_json("manifest.json", shards_manifest(tokenizer, late.read_json("manifest.json")["shards"]))
     corpusmill("add", run.url, "late", late.url, "corpus=1", "code=1", "late=2", "--at-step", "20")
     add_shards(run.sub("shards"), [late])
     corpusmill("grow", run.url, "corpus", "--at-step", "25")
@@ -68,6 +71,26 @@ def test_a_source_is_added_and_one_grows_and_samples_are_skipped(run: Folder, tm
     ]
     _, stream = traced_stream(run)
     assert stream.first_sample(30) == 124
+    assert (stream.batch(21).labels >= 9000).any()
+
+
+def test_a_packed_training_grows_and_goes_over_to_compacted_shards_by_command(run: Folder, tmp_path: Path) -> None:
+    """The commands pack what is added, and the training finds it packed."""
+    settings = run.read_json("train/settings.json")
+    run.write_json("train/settings.json", {**settings, "train": {**settings["train"], "packing": "best_fit"}})
+    prepare_stream(run, stored_train({**settings["train"], "packing": "best_fit"}))
+    late = write_shards(tmp_path / "late", [distinct_documents(5, 6, 7, first=9000)])
+    tokenizer = run.read_json("shards/manifest.json")["tokenizer"]
+    late.write_json("manifest.json", shards_manifest(tokenizer, late.read_json("manifest.json")["shards"]))
+    add_shards(run.sub("shards"), [late])
+    code = Folder(str(tmp_path / "code"))
+    blank(code, {"shard-00000.arrow": [0, 4]})
+    compact(code, Folder(str(tmp_path / "compacted")))
+    corpusmill("grow", run.url, "corpus", "--at-step", "12")
+    corpusmill("replace", run.url, "code", str(tmp_path / "compacted"), "--at-step", "15")
+    corpusmill("add", run.url, "more", late.url, "corpus=1", "code=1", "more=1", "--at-step", "20")
+    _, stream = traced_stream(run)
+    assert any((stream.batch(step).labels >= 9000).any() for step in range(12, 20))
     assert (stream.batch(21).labels >= 9000).any()
 
 

@@ -14,6 +14,7 @@ from stream_corpora import MIDDLES, all_words, arrays, open_stream, source, word
 
 from corpusmill.errors import InputError
 from corpusmill.storage import Folder
+from corpusmill.tokenize.token_shards import fingerprint_of
 from corpusmill.train.journal import Journal
 from corpusmill.train.sources import Source
 from corpusmill.train.stream import TokenStream
@@ -53,7 +54,9 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Folder]:
 def grown(folder: Folder, num_shards: int) -> Source:
     """A source that begins with some of its shards, as one does that more were added to since."""
     manifest = folder.read_json("manifest.json")
-    history = [{"num_shards": n, "fingerprint": f"{n}" * 8} for n in (num_shards, len(manifest["shards"]))]
+    tokenizer, entries = manifest["tokenizer"]["sha256"], manifest["shards"]
+    sizes = [(n, fingerprint_of(tokenizer, entries[:n])) for n in (num_shards, len(entries))]
+    history = [{"version": i, "why": "", "num_shards": n, "fingerprint": f} for i, (n, f) in enumerate(sizes, 1)]
     folder.write_json("manifest.json", {**manifest, "history": history})
     return Source(folder, num_shards)
 

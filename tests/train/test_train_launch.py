@@ -111,11 +111,11 @@ def start(*command: str) -> subprocess.Popen[str]:
     )
 
 
-def deepspeed(source: Path, run: Folder) -> subprocess.Popen[str]:
+def deepspeed(source: Path, run: Folder, recipe: str = "recipe.toml") -> subprocess.Popen[str]:
     """`deepspeed --num_accelerators 2 train/run.py --recipe R --run RUN`"""
     launcher = [sys.executable, "-m", "deepspeed.launcher.runner", "--num_accelerators", "2"]
     launcher += ["--master_port", str(free_port()), str(ROOT / "train" / "run.py")]
-    return start(*launcher, "--recipe", str(source / "recipe.toml"), "--run", run.url)
+    return start(*launcher, "--recipe", str(source / recipe), "--run", run.url)
 
 
 def plain(source: Path, run: Folder, *options: str) -> subprocess.Popen[str]:
@@ -249,7 +249,10 @@ def test_a_journal_that_is_written_while_a_training_runs_is_taken(
 ) -> None:
     """Steps 300 to 309 are left out: step 300 begins where step 310 would have."""
     run = fresh_run()
-    training = plain(source, run, "--set", "train.steps=320", "--set", "train.checkpoint_every=1000")
+    (source / "long.toml").write_text(
+        RECIPE.replace(f"steps = {STEPS}", "steps = 320").replace("every = 6", "every = 1000")
+    )
+    training = deepspeed(source, run, "long.toml")
     wait_for_step(run, 2, training)
     skipped = subprocess.run(
         [sys.executable, "-m", "corpusmill.cli", "journal", "skip", run.url, "300", "309"],
@@ -257,9 +260,16 @@ def test_a_journal_that_is_written_while_a_training_runs_is_taken(
         text=True,
     )
     assert skipped.returncode == 0, skipped.stderr
+    wait_for_step(run, 30, training)
+    train = run.sub("train")
+    entry = train.read_bytes("journal.jsonl")
+    train.write_bytes("journal.jsonl", entry + b'{"at": 8, "skip": [8, 16]}\n')  # by hand, and too late
     said, _ = training.communicate(timeout=240)
     assert training.returncode == 0, said
-    samples = [line["sample"] for line in read_metrics(run.sub("train"))]
+    assert train.read_bytes("journal.jsonl") == entry
+    assert b'"skip": [8, 16]' in train.read_bytes("journal-refused.jsonl")
+    assert said.count("is not taken, and put aside in journal-refused.jsonl: the journal was changed for samples") == 1
+    samples = [line["sample"] for line in read_metrics(train)]
     assert samples == [8 * step for step in range(299)] + [8 * (step + 10) for step in range(299, 320)]
 
 

@@ -3,8 +3,8 @@
 The corpus is simulated: 20,000 shards of 100 million tokens, all of them links to the same file, each under its own
 name in the manifest. Each start is a process of its own, which says its resident memory before the stream is opened
 (with everything imported), what it takes itself until the batch is there, and how much of the mapped files is then in
-memory, which is the page cache's and goes when others need it. Beside it, what MosaicML's StreamingDataset does at each start for one
-tenth of the samples: the order of an epoch, rebuilt.
+memory, which is the page cache's and goes when others need it. Beside it, what MosaicML's StreamingDataset does at each
+start for one tenth of the samples: the order of an epoch, rebuilt.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from corpusmill.tokenize.fertility import Fertility, TokenizerReport
 
 _WHOLE_FILES = (".txt", ".md", ".rst", ".html", ".py", "")
-_HEADS = ("tokens", "bytes/token", "tokens/word", "single bytes", "broken")
+_HEADS = ("tokens", "bytes per token", "tokens per word", "single bytes", "broken")
 
 
 def tokenizer(
@@ -97,12 +98,16 @@ def _show_facts(console: Console, report: TokenizerReport) -> None:
 
 
 def _show_groups(console: Console, report: TokenizerReport) -> None:
-    table = Table("texts", title="what it makes of texts", title_justify="left")
-    for head in ("documents", "bytes", *_HEADS):
-        table.add_column(head, justify="right")
+    rows = []
     for group in _rows(report):
         counts = (f"{n:,}" for n in (group.documents, group.text_bytes, group.tokens))
-        table.add_row(_short(group.name), *counts, *_numbers(group))
+        rows.append([_short(group.name), *counts, *_numbers(group)])
+    table = Table("texts", title="what it makes of texts", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    for i, head in enumerate(("docs", "bytes", *_HEADS), 1):
+        # heads may be folded in a narrow terminal, numbers are never cut
+        table.add_column(head, justify="right", min_width=max((len(row[i]) for row in rows), default=1))
+    for row in rows:
+        table.add_row(*row)
     if report.groups:
         console.print(table)
     if report.unused is not None:
@@ -114,7 +119,9 @@ def _show_groups(console: Console, report: TokenizerReport) -> None:
 
 
 def _show_side_by_side(console: Console, reports: Sequence[TokenizerReport]) -> None:
-    table = Table("texts", "tokenizer", title="on the same texts", title_justify="left")
+    table = Table(
+        "texts", "tokenizer", title="on the same texts", title_justify="left", box=SIMPLE_HEAD, pad_edge=False
+    )
     for head in _HEADS:
         table.add_column(head, justify="right")
     for rows in zip(*(_rows(report) for report in reports), strict=True):

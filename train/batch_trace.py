@@ -21,6 +21,7 @@ from corpusmill.train.stream import Batch, TokenStream
 from corpusmill.train.stream_kernels import COUNT, DOCUMENT, MIDDLE, OUT, SLOT, TOKEN
 from corpusmill.train.train_settings import SETTINGS, open_stream
 
+SETTINGS_FILE = f"train/{SETTINGS}"
 _COLUMNS = ("address", "id", "url", "host", "warc_file", "warc_offset", "warc_length", "offset_kind", "language")
 
 
@@ -58,9 +59,9 @@ def documents_of_url(run: Folder, url: str) -> list[dict[str, Any]]:
     settings, stream = traced_stream(run)
     found = []
     for place, shards in places(stream):
-        for document in sidecar_rows(shards, place.shard, url=url):
+        if rows := sidecar_rows(shards, place.shard, url=url):
             offsets = shard_at(stream, place).offsets
-            found.append(_with_steps(stream, settings, place, shards, document, offsets))
+            found += [_with_steps(stream, settings, place, shards, document, offsets) for document in rows]
     return found
 
 
@@ -88,9 +89,6 @@ def traced_stream(run: Folder) -> tuple[dict[str, Any], TokenStream]:
             f"{_short(stream.pins)}: its batches cannot be traced in these. Put the shards back that it was trained on"
         )
     return settings, stream
-
-
-SETTINGS_FILE = f"train/{SETTINGS}"
 
 
 def _short(pins: dict[str, Any]) -> str:

@@ -88,9 +88,10 @@ def label_of(entry: Mapping[str, Any]) -> str:
 class OpenSource:
     """A source with its manifest: the stratum it begins with, and those by which it may grow."""
 
-    def __init__(self, name: str, source: Source) -> None:
+    def __init__(self, name: str, source: Source, manifest: dict[str, Any] | None = None) -> None:
+        """Open a source; `manifest` is its folder's, where that was read already."""
         self.name, self.folder, self.label = name, source.folder, source.label
-        self.manifest = read_manifest(source.folder)
+        self.manifest = manifest or read_manifest(source.folder)
         self._sizes = sealed_sizes(self.manifest)
         self.num_shards = source.num_shards or max(self._sizes)
         self.first = self._stratum(0, self.num_shards)

@@ -16,7 +16,7 @@ import numpy as np
 
 from corpusmill.errors import InputError
 from corpusmill.storage import Folder
-from corpusmill.tokenize.token_shards import TokenShards
+from corpusmill.tokenize.token_shards import TokenShards, read_manifest
 from corpusmill.train.buffer_pool import BufferPool
 from corpusmill.train.journal import Entry, Journal
 from corpusmill.train.packing import Packing, open_index
@@ -154,7 +154,9 @@ class TokenStream:
         self.journal = journal or Journal()
         self.next_step = 1
         given = sources_of({CORPUS: shards}, weights) if isinstance(shards, Folder) else shards
-        self.sources = {name: OpenSource(name, source) for name, source in given.items()}
+        folders = {source.folder.url: source.folder for source in given.values()}  # labels share theirs
+        manifests = {url: read_manifest(folder) for url, folder in folders.items()}
+        self.sources = {name: OpenSource(name, s, manifests[s.folder.url]) for name, s in given.items()}
         self.pins = {name: source.describe() for name, source in self.sources.items()}
         pinned = {name: replace(source, num_shards=self.sources[name].num_shards) for name, source in given.items()}
         require_one_tokenizer(self.sources)

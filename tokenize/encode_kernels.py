@@ -25,6 +25,11 @@ LONG_KEY_WORDS, LONG_SLOT_WORDS = 6, 16
 LONG_KEY_BYTES, LONG_SLOT_TOKENS = 8 * LONG_KEY_WORDS, 2 * (LONG_SLOT_WORDS - LONG_KEY_WORDS - 1)
 """Of the second cache, for what does not fit there: runs of ideographs, long words, words of many tokens."""
 
+WHOLE_IDS = 13
+"""Where `bpe` has the ids of the tokens that are taken whole."""
+BY_PARTS, PARTED_BYTES = 0xE0, 8
+"""Pre-tokens of so many bytes that begin with a character of three or more are encoded part by part."""
+
 NO_RANK = np.int32(2**31 - 1)
 MOST_PLACES = 255
 """Longer pre-tokens are merged by a heap: scanning all ranks for the least costs their square."""
@@ -40,11 +45,11 @@ _EACH = np.uint64(0x0101010101010101)
 
 @njit(cache=True, nogil=True)
 def encode(offsets, data, family, rules, classes, bpe, cache, long_cache, bounds, ids, ends):  # type: ignore[no-untyped-def]
-    """Ids of every text, one after the other, into `ids` (uint32, as many as bytes at most); their number.
+    """Ids of every text, one after the other, into `ids` (uint32, with room for two more than bytes); their number.
 
     `ends[i]` is where text i ends in `ids`. `data` goes on for KEY_BYTES after the last text, and `bounds` has room for
     one more than the bytes of the longest. `rules` are (digits of a number at most, whether the long s is an s, whether
-    a pre-token that is a token is taken whole).
+    a pre-token that is a token is taken whole and some are that merges do not make).
 
     A text is cut first and looked up then: so the processor looks up several pre-tokens at once.
     """
@@ -55,8 +60,11 @@ def encode(offsets, data, family, rules, classes, bpe, cache, long_cache, bounds
         for i in range(count):
             after = bounds[np.uint64(i)]
             size = after - place
-            found = _known(data, place, size, cache, ids, at) if size <= KEY_BYTES else -1
-            at += found if found >= 0 else _found(data, place, after, rules, bpe, cache, long_cache, ids, at)
+            if data[np.uint64(place)] >= BY_PARTS and size >= PARTED_BYTES:
+                at += _by_parts(data, place, after, rules, bpe, cache, long_cache, ids, at)
+            else:
+                found = _known(data, place, size, cache, ids, at) if size <= KEY_BYTES else -1
+                at += found if found >= 0 else _found(data, place, after, rules, bpe, cache, long_cache, ids, at)
             place = after
         ends[text] = at
     return at
@@ -82,12 +90,56 @@ def _found(data, place, after, rules, bpe, cache, long_cache, ids, at):  # type:
         count = _known_long(data, place, size, long_cache, ids, at)
         if count >= 0:
             return count
-    count = _computed(data, place, after, rules, bpe, ids, at)
+    count = 0
+    if rules[2]:
+        whole = _whole(data, place, after, bpe)
+        if whole >= 0:
+            ids[at], count = whole, 1
+    if count == 0:
+        count = _computed(data, place, after, bpe, ids, at)
     if size <= KEY_BYTES and count <= SLOT_TOKENS:
         _remember(data, place, size, cache, ids, at, count)
     elif size <= LONG_KEY_BYTES and count <= LONG_SLOT_TOKENS:
         _remember_long(data, place, size, long_cache, ids, at, count)
     return count
+
+
+@njit(cache=True, nogil=True, forceinline=True)
+def _by_parts(data, place, after, rules, bpe, cache, long_cache, ids, at):  # type: ignore[no-untyped-def]
+    """The tokens of a run of ideographs and the like, cut where no merge joins two characters: mostly into one each.
+
+    What lies on one side of such a place has no say in what is merged on the other.
+    """
+    if rules[2]:
+        whole = _whole(data, place, after, bpe)
+        if whole >= 0:
+            ids[at] = whole
+            return 1
+    apart, characters, joined = bpe[6], bpe[7], bpe[10]
+    began = at
+    point, width = _point(data, place)
+    while place < after:
+        alone, first, end = width < 4, np.uint64(point), place + width
+        while end < after:
+            following, width = _point(data, end)
+            free = apart[data[np.uint64(end - 1)], data[np.uint64(end)]] and not _may_join(point, following, joined)
+            point = following
+            if free:
+                break
+            alone = False
+            end += width
+        if alone:
+            for k in range(3):
+                ids[at + k] = characters[first, np.uint64(k + 1)]
+            at += np.int64(characters[first, np.uint64(0)])
+        elif rules[2] and _whole(data, place, end, bpe) >= 0:
+            at += _computed(data, place, end, bpe, ids, at)
+        else:
+            size = end - place
+            found = _known(data, place, size, cache, ids, at) if size <= KEY_BYTES else -1
+            at += found if found >= 0 else _found(data, place, end, rules, bpe, cache, long_cache, ids, at)
+        place = end
+    return at - began
 
 
 # ----------------------------------------------------------------------------------------------------- pre-tokenisers
@@ -580,18 +632,32 @@ def _rank(left, right, pairs):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, forceinline=True)
-def _computed(data, place, after, rules, bpe, ids, at):  # type: ignore[no-untyped-def]
-    if rules[2]:
-        whole = _whole(data, place, after, bpe)
-        if whole >= 0:
-            ids[at] = whole
-            return 1
+def _computed(data, place, after, bpe, ids, at):  # type: ignore[no-untyped-def]
     if after - place > MOST_PLACES:
         return _merged_by_heap(data, place, after, bpe, ids, at)
     lead = data[place + 1] if data[place] == 32 and after - place > 1 else data[place]
     if lead < 0x80:
         return _merged(bpe, _begin_with_bytes(data, place, after, bpe, 0), ids, at)
     return _merged(bpe, _begin_with_characters(data, place, after, bpe), ids, at)
+
+
+@njit(cache=True, nogil=True)
+def fill_joined(left, right, joined):  # type: ignore[no-untyped-def]
+    """A bit of `joined` for each pair of code points, by its hash: two that a merge joins are never told apart."""
+    for i in range(len(left)):
+        bit = _pair_bit(left[i], right[i], joined)
+        joined[bit >> np.uint64(6)] |= np.uint64(1) << (bit & np.uint64(63))
+
+
+@njit(cache=True, nogil=True, forceinline=True)
+def _pair_bit(left, right, joined):  # type: ignore[no-untyped-def]
+    return _pair_hash(_pair(left, right)) & np.uint64(64 * len(joined) - 1)
+
+
+@njit(cache=True, nogil=True, forceinline=True)
+def _may_join(left, right, joined):  # type: ignore[no-untyped-def]
+    bit = _pair_bit(left, right, joined)
+    return joined[bit >> np.uint64(6)] >> (bit & np.uint64(63)) & np.uint64(1)
 
 
 @njit(cache=True, nogil=True, forceinline=True)
@@ -778,9 +844,21 @@ def fill_whole(offsets, data, ids, slots):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
+def merged_whole(offsets, data, ids, bpe, reached):  # type: ignore[no-untyped-def]
+    """Which tokens the merges make of their own bytes. `data` goes on for 8 bytes after the last."""
+    longest = 1
+    for i in range(len(ids)):
+        longest = max(longest, offsets[i + 1] - offsets[i])
+    found = np.empty(longest + 3, np.uint32)
+    for i in range(len(ids)):
+        count = _computed(data, offsets[i], offsets[i + 1], bpe, found, 0) if offsets[i + 1] > offsets[i] else 0
+        reached[i] = count == 1 and found[0] == ids[i]
+
+
+@njit(cache=True, nogil=True)
 def _whole(data, place, after, bpe):  # type: ignore[no-untyped-def]
-    """The id of the token that a pre-token is, or -1."""
-    offsets, tokens, ids, slots = bpe[10], bpe[11], bpe[12], bpe[13]
+    """The id of the token that a pre-token is, if it is one that no merges make; else -1."""
+    offsets, tokens, ids, slots = bpe[11], bpe[12], bpe[WHOLE_IDS], bpe[14]
     size = after - place
     slot = _bytes_hash(data, place, after) & (len(slots) - 1)
     while slots[slot] >= 0:

@@ -42,10 +42,10 @@ class KernelEncoder:
         self.normalizer = normalizers.NFC() if normalizer else None
         spec = json.loads(tokenizer.to_str())["model"]
         self.family: Family = family
-        whole = bool(spec.get("ignore_merges"))
+        self._bpe = _tables(spec)
+        whole = len(self._bpe[kernels.WHOLE_IDS]) > 0
         self._rules = np.array([family.digits, long_s_is_s(), whole], np.int64)
         self._classes = character_classes()
-        self._bpe = _tables(spec, whole)
         self._bounds = np.empty(0, np.int64)
         self._caches = (
             np.zeros((CACHE_SLOTS, kernels.SLOT_WORDS), np.uint64),
@@ -59,7 +59,7 @@ class KernelEncoder:
         if longest >= len(self._bounds):
             self._bounds = np.empty(longest + 1, np.int64)
         size = int(offsets[-1] - offsets[0])
-        ids, ends = np.empty(size + 1, np.uint32), np.zeros(len(offsets), np.int64)
+        ids, ends = np.empty(size + 2, np.uint32), np.zeros(len(offsets), np.int64)
         tables = (self.family.kernel, self._rules, self._classes, self._bpe, *self._caches, self._bounds)
         count = kernels.encode(offsets, data, *tables, ids, ends[1:])
         return Encoded(ends, ids[:count])
@@ -119,9 +119,10 @@ def reason_against(tokenizer: Tokenizer) -> str | None:
     return f"byte {missing[0]} has no token" if missing else None
 
 
-def _tables(model: dict[str, Any], whole: bool) -> tuple[np.ndarray, ...]:
+def _tables(model: dict[str, Any]) -> tuple[np.ndarray, ...]:
     """What the kernels' `bpe` is: pairs, merged ids, ids of bytes, ranks of pairs of bytes; tokens and ranks at work;
-    borders between characters, characters; places before and after; tokens' bytes and the table over them."""
+    borders between characters, characters; places before and after; pairs of characters that merges join; and of the
+    tokens that are taken whole their bytes, and the table over them."""
     vocab = model["vocab"]
     merges = [m if isinstance(m, list) else m.split(" ") for m in model["merges"]]
     left, right, merged = (np.array([vocab[t] for t in side], np.uint32) for side in _sides(merges))
@@ -138,9 +139,9 @@ def _tables(model: dict[str, Any], whole: bool) -> tuple[np.ndarray, ...]:
     chain = (np.empty(places, np.int16), np.empty(places, np.int16))
     characters = np.zeros((1 << 16, 4), np.uint32)
     tables: tuple[np.ndarray, ...] = (pairs, merged, byte_ids, byte_ranks, *scratch, _apart(merges), characters, *chain)
-    tables = (*tables, *_whole_tokens(vocab if whole else {}))
+    tables = (*tables, _joined(merges))
     kernels.fill_characters(tables)
-    return tables
+    return (*tables, *_whole_tokens(tables, vocab if model.get("ignore_merges") else {}))
 
 
 def _apart(merges: list[list[str]]) -> np.ndarray:
@@ -162,19 +163,55 @@ def _apart(merges: list[list[str]]) -> np.ndarray:
     return apart
 
 
+def _joined(merges: list[list[str]]) -> np.ndarray:
+    """Which two characters a merge of whole ones joins: a bit for the hash of each such pair, words of 64 bits."""
+    to_byte = {c: b for b, c in enumerate(byte_characters())}
+    pairs: set[tuple[int, int]] = set()
+    for sides in merges:
+        try:
+            left, right = (bytes(to_byte[c] for c in side).decode() for side in sides)
+        except UnicodeDecodeError:
+            continue
+        pairs.add((ord(left[-1]), ord(right[0])))
+    known = np.array(sorted(pairs), np.uint32).reshape(-1, 2)
+    joined = np.zeros(1 << max(4, (len(known) // 2).bit_length()), np.uint64)
+    kernels.fill_joined(known[:, 0], known[:, 1], joined)
+    return joined
+
+
 def _sides(merges: list[list[str]]) -> tuple[list[str], list[str], list[str]]:
     return [a for a, _ in merges], [b for _, b in merges], [a + b for a, b in merges]
 
 
-def _whole_tokens(vocab: dict[str, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Offsets and bytes of tokens, their ids, and the hash table over them."""
+def _whole_tokens(
+    tables: tuple[np.ndarray, ...], vocab: dict[str, int]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Offsets and bytes of the tokens of whole characters that no merges make, their ids, and the table over them."""
     to_byte = {c: b for b, c in enumerate(byte_characters())}
     known = [(bytes(to_byte[c] for c in t), i) for t, i in vocab.items() if all(c in to_byte for c in t)]
-    offsets = np.concatenate([[0], np.cumsum([len(t) for t, _ in known], dtype=np.int64)]).astype(np.int64)
-    data, ids = np.frombuffer(b"".join(t for t, _ in known), np.uint8), np.array([i for _, i in known], np.uint32)
-    slots = np.full(1 << max(4, (2 * len(known)).bit_length()), -1, np.int64)
+    known = [(token, i) for token, i in known if _is_text(token)]
+    reached = np.zeros(len(known), bool)
+    kernels.merged_whole(*_flat(known), tables, reached)
+    offsets, data, ids = _flat([token for token, made in zip(known, reached.tolist(), strict=True) if not made])
+    slots = np.full(1 << max(4, (2 * len(ids)).bit_length()), -1, np.int64)
     kernels.fill_whole(offsets, data, ids, slots)
     return offsets, data, ids, slots
+
+
+def _is_text(token: bytes) -> bool:
+    """A token that begins or ends within a character can be no pre-token."""
+    try:
+        return token.decode() != ""
+    except UnicodeDecodeError:
+        return False
+
+
+def _flat(tokens: list[tuple[bytes, int]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Offsets, bytes (with room after them for what kernels read beyond the end) and ids."""
+    offsets = np.zeros(len(tokens) + 1, np.int64)
+    np.cumsum([len(t) for t, _ in tokens], out=offsets[1:])
+    data = np.frombuffer(b"".join(t for t, _ in tokens) + bytes(kernels.KEY_BYTES), np.uint8)
+    return offsets, data, np.array([i for _, i in tokens], np.uint32)
 
 
 @lru_cache(maxsize=1)

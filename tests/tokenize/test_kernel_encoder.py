@@ -40,6 +40,22 @@ TEXTS = (
 )
 TOKENIZERS = {name: trained(name, CORPUS) for name in FAMILIES}
 TOKENIZERS["llama3, tokens first"] = trained("llama3", CORPUS, ignore_merges=True)
+IDEOGRAPHS = "一丁七万中丈三上下不"
+
+
+def with_words(family: str) -> Tokenizer:
+    """Of words of ideographs, some of which no merges make."""
+    draw = random.Random(family)
+    words = ["".join(draw.choices(IDEOGRAPHS, k=draw.randint(1, 5))) for _ in range(3000)]
+    spec = json.loads(trained(family, words, ignore_merges=True).to_str())
+    vocab = spec["model"]["vocab"]
+    for word in words[::50]:
+        vocab.setdefault("".join(kernel_encoder.byte_characters()[b] for b in word.encode()), len(vocab))
+    return Tokenizer.from_str(json.dumps(spec))
+
+
+for family in ("gpt2", "llama3", "deepseek"):
+    TOKENIZERS[f"{family}, words of ideographs"] = with_words(family)
 ENCODERS = {name: KernelEncoder(tokenizer) for name, tokenizer in TOKENIZERS.items()}
 SLOW = {name: HuggingFaceEncoder(tokenizer) for name, tokenizer in TOKENIZERS.items()}
 
@@ -51,6 +67,14 @@ SLOW = {name: HuggingFaceEncoder(tokenizer) for name, tokenizer in TOKENIZERS.it
 @example(text=class_borders())
 def test_ids_are_hugging_faces(name: str, text: str):
     assert ENCODERS[name].encode([text]).lists() == SLOW[name].encode([text]).lists()
+
+
+@pytest.mark.parametrize("name", [name for name in TOKENIZERS if "ideographs" in name])
+@settings(max_examples=250, deadline=None)
+@given(texts=st.lists(st.text(st.sampled_from(IDEOGRAPHS + "， aé🙂1"), max_size=40), max_size=6))
+def test_ideographs_are_encoded_part_by_part_to_the_same_ids(name: str, texts: list[str]):
+    assert len(ENCODERS[name]._bpe[encode_kernels.WHOLE_IDS]), "no token is taken whole: nothing is tested"
+    assert ENCODERS[name].encode(texts).lists() == SLOW[name].encode(texts).lists()
 
 
 @pytest.mark.parametrize("name", FAMILIES)

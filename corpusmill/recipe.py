@@ -377,6 +377,10 @@ class Train(Section):
     steps: PositiveInt = 100
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     warmup_steps: Annotated[int, Field(ge=0)] = 10
+    schedule: Literal["cosine", "linear", "wsd", "inverse_sqrt"] = "cosine"
+    """What the learning rate does after the warm-up; train/learning_rate.py has the formulas."""
+    decay_share: Share = 0.2
+    """Of all steps, over how many at the end `wsd` goes down."""
     min_learning_rate_share: Share = 0.1
     weight_decay: Annotated[float, Field(ge=0)] = 0.1
     beta2: Share = 0.95

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fixtures_shards import make_run
@@ -83,6 +84,27 @@ def test_the_learning_rate_rises_in_a_line_and_falls_in_half_a_cosine() -> None:
 
 def test_without_warm_up_the_first_step_has_nearly_the_full_rate() -> None:
     assert learning_rate(Train(learning_rate=1.0, warmup_steps=0, steps=1000), 1) == pytest.approx(1.0, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "rates"),
+    [
+        ("cosine", {10: 1.0, 60: 0.55, 110: 0.1}),
+        ("linear", {10: 1.0, 60: 0.55, 85: 0.325, 110: 0.1}),
+        ("wsd", {10: 1.0, 60: 1.0, 88: 1.0, 94: 1 - 0.9 * (6 / 22) ** 0.5, 110: 0.1}),
+        ("inverse_sqrt", {10: 1.0, 40: 0.5, 90: 1 / 3, 1000: 0.1, 4000: 0.1}),
+    ],
+)
+def test_schedules(schedule: Any, rates: dict[int, float]) -> None:
+    train = Train(learning_rate=2.0, warmup_steps=10, steps=110, schedule=schedule, decay_share=0.2)
+    assert [learning_rate(train, step) / 2 for step in (1, 5)] == [0.1, 0.5]
+    assert {step: learning_rate(train, step) / 2 for step in rates} == pytest.approx(rates)
+
+
+def test_a_schedule_without_warm_up_or_decay_has_no_gap() -> None:
+    train = Train(learning_rate=1.0, warmup_steps=0, steps=4, schedule="wsd", decay_share=0.0)
+    assert [learning_rate(train, step) for step in range(1, 5)] == [1.0] * 4
+    assert learning_rate(train.model_copy(update={"schedule": "inverse_sqrt"}), 4) == 0.5
 
 
 def stored(run: Folder, tmp_path: Path, train: Train, ranks: int = 1) -> Folder:

@@ -14,6 +14,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -149,9 +150,20 @@ class Folder:
             out.path.unlink(missing_ok=True)
 
     def remove(self, name: str) -> None:
-        """Remove a file or a folder with all below it; nothing happens if it is not there."""
-        if self.exists(name):
-            self.fs.rm(self.at(name), recursive=True)
+        """Remove a file or a folder with all below it; nothing happens if it is not there.
+
+        A task that Spark has given up may still be writing below it: the removal is tried again.
+        """
+        for pause in (0.1, 0.5, 2.0, 5.0):
+            try:
+                if self.exists(name):
+                    self.fs.rm(self.at(name), recursive=True)
+                return
+            except OSError as e:
+                if e.errno not in (errno.ENOTEMPTY, errno.ENOENT):
+                    raise
+            time.sleep(pause)
+        self.fs.rm(self.at(name), recursive=True)
 
     def remove_temporary(self) -> None:
         """Remove what a killed writer left. Only the owner of the folder may call this."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -61,3 +63,25 @@ def test_writing_again_replaces_what_was_there(engine: Engine, halves: list[Data
     assert none.names == ()
     assert folder.names("work/a/*") == []
     assert engine.query("SELECT * FROM w", {"w": none}).num_rows == 0
+
+
+def test_a_folder_is_removed_while_a_task_that_was_given_up_still_writes_there(tmp_path: Path):
+    (tmp_path / "work").mkdir()
+    code = (
+        "import sys, time, pathlib\n"
+        "print('writing', flush=True)\n"
+        "end, n = time.monotonic() + 1, 0\n"
+        "while time.monotonic() < end:\n"
+        "    n += 1\n"
+        "    folder = pathlib.Path(sys.argv[1]) / str(n % 50)\n"
+        "    try: folder.mkdir(parents=True, exist_ok=True); (folder / str(n)).write_bytes(b'')\n"
+        "    except FileNotFoundError: pass\n"
+    )
+    writer = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "work")], stdout=subprocess.PIPE)
+    with writer:
+        assert writer.stdout is not None
+        writer.stdout.readline()
+        Folder(str(tmp_path)).remove("work")
+        writer.wait()
+    Folder(str(tmp_path)).remove("work")
+    assert not (tmp_path / "work").exists()

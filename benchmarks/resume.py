@@ -28,7 +28,7 @@ from benchmarks.shard_maker import TOKENIZER, make_shards
 from corpusmill.storage import Folder, canonical_json
 from corpusmill.tokenize.shard_files import shards_manifest
 from corpusmill.tokenize.token_shards import TokenShards, open_shards, read_manifest
-from corpusmill.train.packing import Packing, prepare
+from corpusmill.train.stream.packing import Packing, prepare
 
 SHARDS, TOKENS, LENGTH, BATCH = 20_000, 100_000_000, 2048, 64
 SAMPLES = 100_000_000

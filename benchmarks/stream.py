@@ -27,8 +27,8 @@ from benchmarks.peer_process import loader_command
 from benchmarks.shard_maker import make_shards
 from corpusmill.storage import Folder
 from corpusmill.tokenize.token_shards import open_shards
-from corpusmill.train.packing import Packing, prepare
 from corpusmill.train.stream import TokenStream
+from corpusmill.train.stream.packing import Packing, prepare
 
 LENGTH, BATCH, SHARDS = 2048, 32, 10
 WEIGHTS = {"web": 0.6, "code": 0.3, "wiki": 0.1}
@@ -122,8 +122,8 @@ def measure_peer(name: str, script: str, tokens: Path, folder: Path, seconds: fl
 
 
 def _strata(shards: Folder, settings: dict[str, Any]) -> Iterator[Any]:
-    from corpusmill.train.journal import Journal
-    from corpusmill.train.sources import CORPUS, all_strata, sources_of
+    from corpusmill.train.stream.journal import Journal
+    from corpusmill.train.stream.sources import CORPUS, all_strata, sources_of
 
     yield from all_strata(sources_of({CORPUS: shards}, settings.get("weights")), Journal())
 

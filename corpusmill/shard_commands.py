@@ -107,7 +107,7 @@ def add(
     from corpusmill.storage import sha256_of
     from corpusmill.tokenize.shard_changes import add_shards
     from corpusmill.tokenize.token_shards import MANIFEST
-    from corpusmill.train.sources import shards_at
+    from corpusmill.train.stream.sources import shards_at
 
     folder = shards_at(shards)
     added = add_shards(folder, [shards_at(other) for other in others])
@@ -126,7 +126,7 @@ def compact(
     """Write shards without forgotten documents. A training goes over to them where its journal says (replace)."""
     from corpusmill.storage import Folder
     from corpusmill.tokenize.shard_changes import compact as write_without
-    from corpusmill.train.sources import shards_at
+    from corpusmill.train.stream.sources import shards_at
 
     documents, tokens = write_without(shards_at(shards), Folder(output))
     typer.echo(f"wrote {output}: {documents:,} blank documents left out, {tokens:,} tokens")

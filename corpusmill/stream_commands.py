@@ -14,7 +14,7 @@ from corpusmill.errors import InputError
 
 if TYPE_CHECKING:
     from corpusmill.storage import Folder
-    from corpusmill.train.journal import Entry
+    from corpusmill.train.stream.journal import Entry
 
 RunFolder = Annotated[str, typer.Argument(metavar="RUN", help="Run folder.")]
 RunOption = Annotated[str, typer.Option("--run", help="Run folder.", envvar="CORPUSMILL_RUN")]
@@ -73,7 +73,7 @@ def trace(
     steps that it is trained on in: --url."""
     from corpusmill.storage import Folder
     from corpusmill.summary import show_documents, show_trace
-    from corpusmill.train.batch_trace import document_of_token, documents_of_step, documents_of_url
+    from corpusmill.train.stream.batch_trace import document_of_token, documents_of_step, documents_of_url
 
     if (step is not None) + (url is not None) + (shard is not None) != 1 or (shard is None) != (token is None):
         raise InputError("say what to trace: --step N, or SHARD TOKEN, or --url URL")
@@ -119,7 +119,7 @@ def forget(
 def show(run: RunFolder) -> None:
     """The entries of a training's journal."""
     from corpusmill.storage import Folder
-    from corpusmill.train.journal import read_journal
+    from corpusmill.train.stream.journal import read_journal
 
     table = Table("from sample", "what", "why")
     for entry in read_journal(Folder(run).sub("train")).entries:
@@ -162,7 +162,7 @@ def grow(
     """Let a source have the shards that were added to its folder (`corpusmill shards add`)."""
     from corpusmill.storage import Folder
     from corpusmill.tokenize.token_shards import read_manifest
-    from corpusmill.train.batch_trace import traced_stream
+    from corpusmill.train.stream.batch_trace import traced_stream
 
     _, stream = traced_stream(Folder(run))
     if name not in stream.sources:
@@ -192,7 +192,7 @@ def skip(
 ) -> None:
     """Leave out the samples of some steps that are still to come."""
     from corpusmill.storage import Folder
-    from corpusmill.train.batch_trace import traced_stream
+    from corpusmill.train.stream.batch_trace import traced_stream
 
     _, stream = traced_stream(Folder(run))
     if last < first:
@@ -205,9 +205,9 @@ def _append(run: str, at_step: int, values: dict[str, object]) -> None:
     """Check an entry against the training, and write it down."""
     from corpusmill.recipe import stored_train
     from corpusmill.storage import Folder
-    from corpusmill.train.batch_trace import traced_stream
-    from corpusmill.train.journal import Journal, appending, parse_entry
     from corpusmill.train.metrics_log import last_step
+    from corpusmill.train.stream.batch_trace import traced_stream
+    from corpusmill.train.stream.journal import Journal, appending, parse_entry
     from corpusmill.train.train_settings import prepare_stream
 
     folder = Folder(run)
@@ -245,7 +245,7 @@ def _weights(pairs: list[str]) -> dict[str, float]:
 def _described(path: str) -> dict[str, object]:
     """A folder of shards as the journal names one."""
     from corpusmill.tokenize.token_shards import open_shards
-    from corpusmill.train.sources import shards_at
+    from corpusmill.train.stream.sources import shards_at
 
     shards = open_shards(shards_at(path))
     where = str(_absolute(shards.folder))

@@ -14,8 +14,8 @@ from corpusmill.parquet_parts import read_part
 from corpusmill.schemas import SHARD_DOCS
 from corpusmill.storage import Folder
 from corpusmill.tokenize.token_shards import line_of
-from corpusmill.train.packing import block_places
-from corpusmill.train.stream_kernels import best_fit, pieces
+from corpusmill.train.stream.packing import block_places
+from corpusmill.train.stream.stream_kernels import best_fit, pieces
 
 
 @dataclass(slots=True)
@@ -46,7 +46,7 @@ class PackingFacts:
 
 
 def packing_facts(run: Folder, sequence_length: int) -> PackingFacts:
-    """The rows that RUN/shards make, exactly: by chunks, as train/strata.py cuts them, and by best fit (packing.py).
+    """The rows that RUN/shards make, exactly: by chunks, as strata.py cuts them, and by best fit (packing.py).
 
     Chunks have no padding: the last row of an epoch goes on with the head of the next.
     """

@@ -9,10 +9,10 @@ import numpy as np
 from fixtures_shards import EOS, write_shards
 
 from corpusmill.storage import Folder
-from corpusmill.train.packing import prepare
-from corpusmill.train.sample_order import Placed
-from corpusmill.train.sources import all_strata
-from corpusmill.train.stream import Middles, TokenStream, packing_of
+from corpusmill.train.stream.packing import prepare
+from corpusmill.train.stream.sample_order import Placed
+from corpusmill.train.stream.sources import all_strata
+from corpusmill.train.stream.token_stream import Middles, TokenStream, packing_of
 
 IDENTITY = {
     "sha256": "0" * 64,
@@ -55,8 +55,8 @@ def all_words(*folders: Folder) -> np.ndarray:
 
 def open_stream(sources: Any, **settings: Any) -> TokenStream:
     """A stream of sources, their documents packed first if need be."""
-    from corpusmill.train.journal import Journal
-    from corpusmill.train.sources import CORPUS, Source
+    from corpusmill.train.stream.journal import Journal
+    from corpusmill.train.stream.sources import CORPUS, Source
 
     if settings.get("packing") == "best_fit":
         named = {CORPUS: Source(sources)} if isinstance(sources, Folder) else sources

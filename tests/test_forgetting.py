@@ -26,8 +26,8 @@ from corpusmill.tokenize import shard_changes
 from corpusmill.tokenize.bpe_tokenizer import load_from_run
 from corpusmill.tokenize.shard_changes import blank, compact
 from corpusmill.tokenize.token_shards import open_shards
-from corpusmill.train.document_steps import changed_samples
 from corpusmill.train.stream import TokenStream
+from corpusmill.train.stream.document_steps import changed_samples
 from tests.dedup.near_runs import prose
 
 SENTINEL = "The quagga sentinel drinks vermilion ink at seven bells."

@@ -1,7 +1,6 @@
 """Token shards to a model: a deterministic stream of batches, and a DeepSpeed training loop over it.
 
-    stream.py           which tokens stand in which batch; numpy only
-    batch_trace.py      which documents stood in a batch
+    stream/             which tokens stand in which batch; numpy and numba only
     run.py              one training process: `deepspeed train/run.py --recipe R --run RUN`
     train_job.py        starts those processes for `corpusmill train`
 

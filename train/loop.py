@@ -20,13 +20,13 @@ from corpusmill.errors import CorpusmillError, InputError, require_extra
 from corpusmill.recipe import Train
 from corpusmill.storage import Folder
 from corpusmill.train import checkpoints, deepspeed_config, train_settings
-from corpusmill.train.journal import REFUSED, Journal, JournalWatch, read_journal
 from corpusmill.train.learning_rate import learning_rate
 from corpusmill.train.metrics_log import MetricsLog, read_metrics
 from corpusmill.train.process_lines import STEP_LINE, tell
 from corpusmill.train.process_setup import StopRequest, owning
 from corpusmill.train.stream import Batch, TokenStream
-from corpusmill.train.stream_kernels import IGNORED
+from corpusmill.train.stream.journal import REFUSED, Journal, JournalWatch, read_journal
+from corpusmill.train.stream.stream_kernels import IGNORED
 
 require_extra("Training", "train", "torch", "transformers", "deepspeed")
 

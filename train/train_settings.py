@@ -10,12 +10,12 @@ from corpusmill.recipe import Train
 from corpusmill.storage import Folder, sha256_of
 from corpusmill.tokenize.token_shards import read_manifest
 from corpusmill.train import deepspeed_config
-from corpusmill.train.document_steps import changed_samples
-from corpusmill.train.journal import Journal, read_journal
-from corpusmill.train.packing import PackedIndex, open_index, prepare
 from corpusmill.train.process_lines import tell
-from corpusmill.train.sources import CORPUS, Source, all_strata, shards_at, sources_of
-from corpusmill.train.stream import Middles, TokenStream, packing_of, sentinel_ids
+from corpusmill.train.stream.document_steps import changed_samples
+from corpusmill.train.stream.journal import Journal, read_journal
+from corpusmill.train.stream.packing import PackedIndex, open_index, prepare
+from corpusmill.train.stream.sources import CORPUS, Source, all_strata, shards_at, sources_of
+from corpusmill.train.stream.token_stream import Middles, TokenStream, packing_of, sentinel_ids
 
 SETTINGS = "settings.json"
 FINAL = "final.json"

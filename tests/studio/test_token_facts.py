@@ -24,8 +24,8 @@ from corpusmill.studio.packing_facts import packing_facts
 from corpusmill.studio.tallies import WORD_EDGES, Bins
 from corpusmill.studio.token_facts import read_tokens
 from corpusmill.tokenize.token_shards import open_shards
-from corpusmill.train.packing import Packing as Rows
-from corpusmill.train.packing import open_index, prepare
+from corpusmill.train.stream.packing import Packing as Rows
+from corpusmill.train.stream.packing import open_index, prepare
 
 
 def documents(lengths: list[int]) -> list[list[int]]:

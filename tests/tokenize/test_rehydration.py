@@ -21,8 +21,8 @@ from corpusmill.schemas import CLUSTER_SIZES
 from corpusmill.storage import Folder
 from corpusmill.tokenize.rehydration import FINEWEB_2, Weights
 from corpusmill.tokenize.token_shards import line_of
-from corpusmill.train.batch_trace import _stretches
 from corpusmill.train.stream import TokenStream
+from corpusmill.train.stream.batch_trace import _stretches
 from tests.dedup.near_runs import prose
 
 COPIES = {0: 1, 1: 2, 2: 3, 3: 4, 4: 5, 5: 7, 6: 1}

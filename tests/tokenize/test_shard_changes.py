@@ -13,9 +13,9 @@ from corpusmill.errors import DamagedError, InputError
 from corpusmill.storage import Folder
 from corpusmill.tokenize.shard_changes import add_shards, blank, compact
 from corpusmill.tokenize.token_shards import open_shards
-from corpusmill.train.journal import Journal
-from corpusmill.train.sources import sources_of
 from corpusmill.train.stream import TokenStream
+from corpusmill.train.stream.journal import Journal
+from corpusmill.train.stream.sources import sources_of
 
 
 def folder(path: Path, first: int, shards: int = 2, **more: object) -> Folder:

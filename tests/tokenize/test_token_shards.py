@@ -13,8 +13,8 @@ from stream_corpora import IDENTITY, distinct_documents, source
 from corpusmill.errors import DamagedError, InputError
 from corpusmill.storage import Folder
 from corpusmill.tokenize.token_shards import map_shard, open_shards
-from corpusmill.train.sources import Source
 from corpusmill.train.stream import TokenStream
+from corpusmill.train.stream.sources import Source
 
 
 def stream(folder: Folder) -> TokenStream:

@@ -15,9 +15,9 @@ from corpusmill.recipe import stored_train
 from corpusmill.storage import Folder, sha256_of
 from corpusmill.tokenize.shard_files import shards_manifest
 from corpusmill.tokenize.token_shards import open_shards
-from corpusmill.train.batch_trace import document_of_token, documents_of_step, documents_of_url
 from corpusmill.train.stream import TokenStream
-from corpusmill.train.stream_kernels import DOCUMENT, SLOT
+from corpusmill.train.stream.batch_trace import document_of_token, documents_of_step, documents_of_url
+from corpusmill.train.stream.stream_kernels import DOCUMENT, SLOT
 from corpusmill.train.train_settings import describe, open_stream
 
 

@@ -17,8 +17,8 @@ from corpusmill.recipe import stored_train
 from corpusmill.storage import Folder
 from corpusmill.tokenize.shard_changes import add_shards, blank, compact
 from corpusmill.tokenize.shard_files import shards_manifest
-from corpusmill.train.batch_trace import traced_stream
-from corpusmill.train.journal import read_journal
+from corpusmill.train.stream.batch_trace import traced_stream
+from corpusmill.train.stream.journal import read_journal
 from corpusmill.train.train_settings import prepare_stream
 
 

@@ -15,10 +15,9 @@ from stream_corpora import IDENTITY, MIDDLES, all_words, distinct_documents, ope
 from corpusmill.errors import DamagedError, InputError
 from corpusmill.storage import Folder
 from corpusmill.tokenize.token_shards import open_shards
-from corpusmill.train import packing
-from corpusmill.train.packing import Packing, block_places, open_index, prepare
-from corpusmill.train.stream import TokenStream
-from corpusmill.train.stream_kernels import COUNT, DOCUMENT, MIDDLE, OUT, SLOT, TOKEN, best_fit
+from corpusmill.train.stream import TokenStream, packing
+from corpusmill.train.stream.packing import Packing, block_places, open_index, prepare
+from corpusmill.train.stream.stream_kernels import COUNT, DOCUMENT, MIDDLE, OUT, SLOT, TOKEN, best_fit
 
 
 @given(st.lists(st.integers(1, 130), min_size=1, max_size=300), st.integers(130, 200))

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from stream_corpora import arrays
 
 from corpusmill.errors import InputError
-from corpusmill.train.mixture import LONGEST_PERIOD, Pattern
-from corpusmill.train.permutation import inverse, permute, round_keys
-from corpusmill.train.sample_order import SampleOrder
-from corpusmill.train.source_order import SourceOrder
+from corpusmill.train.stream.mixture import LONGEST_PERIOD, Pattern
+from corpusmill.train.stream.permutation import inverse, permute, round_keys
+from corpusmill.train.stream.sample_order import SampleOrder
+from corpusmill.train.stream.source_order import SourceOrder
 
 SIZES = [1, 2, 3, 4, 5, 7, 8, 9, 16, 17, 63, 64, 65, 1000, 4096, 4097, 100_003]
 

@@ -15,10 +15,10 @@ from stream_corpora import MIDDLES, all_words, arrays, open_stream, source, word
 from corpusmill.errors import InputError
 from corpusmill.storage import Folder
 from corpusmill.tokenize.token_shards import fingerprint_of
-from corpusmill.train.journal import Journal
-from corpusmill.train.sources import Source
 from corpusmill.train.stream import TokenStream
-from corpusmill.train.stream_kernels import OUT, SLOT
+from corpusmill.train.stream.journal import Journal
+from corpusmill.train.stream.sources import Source
+from corpusmill.train.stream.stream_kernels import OUT, SLOT
 
 torch = pytest.importorskip("torch", reason="training is not installed")
 from torch.utils.data import DataLoader  # noqa: E402

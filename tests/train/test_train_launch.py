@@ -25,10 +25,10 @@ from corpusmill.forgetting import forget
 from corpusmill.progress import Watch
 from corpusmill.recipe import Recipe, load_recipe
 from corpusmill.storage import Folder, sha256_of
-from corpusmill.train.batch_trace import documents_of_step
 from corpusmill.train.checkpoints import load_weights
 from corpusmill.train.metrics_log import read_metrics
 from corpusmill.train.process_setup import free_port
+from corpusmill.train.stream.batch_trace import documents_of_step
 from corpusmill.train.train_job import run_stage
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -255,7 +255,7 @@ def test_without_torch_the_stream_works_and_the_loop_names_the_extra(run: Folder
         "import sys, importlib.util as u; find = u.find_spec\n"
         "u.find_spec = lambda name, package=None: None if name == 'torch' else find(name, package)\n"
         "sys.modules['torch'] = None\n"
-        "import corpusmill.train, corpusmill.train.train_job, corpusmill.train.batch_trace\n"
+        "import corpusmill.train, corpusmill.train.train_job, corpusmill.train.stream.batch_trace\n"
         "from corpusmill.errors import MissingExtraError\n"
         "for module in ('loop', 'model_config'):\n"
         "    try: __import__('corpusmill.train.' + module)\n"

@@ -16,9 +16,9 @@ from corpusmill.parquet_parts import damage_named
 from corpusmill.recipe import stored_train
 from corpusmill.storage import Folder
 from corpusmill.tokenize.token_shards import TokenShards
-from corpusmill.train.document_steps import Place, places, shard_at, steps_of
-from corpusmill.train.stream import Batch, TokenStream
-from corpusmill.train.stream_kernels import COUNT, DOCUMENT, MIDDLE, OUT, SLOT, TOKEN
+from corpusmill.train.stream.document_steps import Place, places, shard_at, steps_of
+from corpusmill.train.stream.stream_kernels import COUNT, DOCUMENT, MIDDLE, OUT, SLOT, TOKEN
+from corpusmill.train.stream.token_stream import Batch, TokenStream
 from corpusmill.train.train_settings import SETTINGS, open_stream
 
 SETTINGS_FILE = f"train/{SETTINGS}"

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from corpusmill.tokenize.token_shards import Shard, TokenShards, map_shard
-from corpusmill.train.stream import TokenStream, born
+from corpusmill.train.stream.token_stream import TokenStream, born
 
 _TOLD = 1000
 """Documents of which steps are looked up; each takes some milliseconds."""

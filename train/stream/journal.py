@@ -18,7 +18,7 @@ from corpusmill.errors import CorpusmillError, DamagedError, InputError
 from corpusmill.storage import Folder, digest
 
 if TYPE_CHECKING:
-    from corpusmill.train.stream import TokenStream
+    from corpusmill.train.stream.token_stream import TokenStream
 
 JOURNAL = "journal.jsonl"
 REFUSED = "journal-refused.jsonl"

@@ -20,8 +20,8 @@ import pyarrow as pa
 from corpusmill.errors import DamagedError, InputError
 from corpusmill.storage import Folder, canonical_json, digest, sha256_of
 from corpusmill.tokenize.token_shards import MANIFEST, TokenShards
-from corpusmill.train.shard_table import ShardTable
-from corpusmill.train.stream_kernels import best_fit, pieces
+from corpusmill.train.stream.shard_table import ShardTable
+from corpusmill.train.stream.stream_kernels import best_fit, pieces
 
 BLOCK_TOKENS = 1 << 24
 _FORMAT = 1

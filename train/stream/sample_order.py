@@ -10,9 +10,9 @@ from typing import NamedTuple
 import numpy as np
 
 from corpusmill.errors import InputError
-from corpusmill.train.journal import Journal
-from corpusmill.train.mixture import Pattern
-from corpusmill.train.source_order import SourceOrder
+from corpusmill.train.stream.journal import Journal
+from corpusmill.train.stream.mixture import Pattern
+from corpusmill.train.stream.source_order import SourceOrder
 
 
 class Part(NamedTuple):

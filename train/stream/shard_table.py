@@ -9,7 +9,7 @@ import numpy as np
 from corpusmill.block_sums import BLOCK_BYTES
 from corpusmill.errors import DamagedError
 from corpusmill.tokenize.token_shards import CheckedBlocks, Shard, TokenShards, checked_shard
-from corpusmill.train.stream_kernels import unchecked_blocks
+from corpusmill.train.stream.stream_kernels import unchecked_blocks
 
 
 class Slots:

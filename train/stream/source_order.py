@@ -14,8 +14,8 @@ import numpy as np
 from numba import njit
 
 from corpusmill.storage import digest
-from corpusmill.train.permutation import inverse, permute, round_keys
-from corpusmill.train.strata import Rows
+from corpusmill.train.stream.permutation import inverse, permute, round_keys
+from corpusmill.train.stream.strata import Rows
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ import numpy as np
 from corpusmill.errors import DamagedError, InputError
 from corpusmill.storage import Folder, digest
 from corpusmill.tokenize.token_shards import MANIFEST, TokenShards, fingerprint_of, read_manifest, require_files
-from corpusmill.train.journal import AddedSource, Journal
-from corpusmill.train.mixture import LONGEST_PERIOD
+from corpusmill.train.stream.journal import AddedSource, Journal
+from corpusmill.train.stream.mixture import LONGEST_PERIOD
 
 _DECIDING = ("eos_token_id", "vocab_size")
 

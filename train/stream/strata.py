@@ -12,9 +12,9 @@ from typing import Protocol
 import numpy as np
 
 from corpusmill.tokenize.token_shards import TokenShards
-from corpusmill.train.packing import PackedIndex
-from corpusmill.train.shard_table import ShardTable
-from corpusmill.train.stream_kernels import chunk_segments, packed_segments
+from corpusmill.train.stream.packing import PackedIndex
+from corpusmill.train.stream.shard_table import ShardTable
+from corpusmill.train.stream.stream_kernels import chunk_segments, packed_segments
 
 
 class Rows(Protocol):

@@ -10,7 +10,7 @@ import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
 from corpusmill.errors import InputError
-from corpusmill.train.stream import TokenStream
+from corpusmill.train.stream.token_stream import TokenStream
 
 
 class StreamDataset(IterableDataset[dict[str, Any]]):

@@ -17,13 +17,13 @@ import numpy as np
 from corpusmill.errors import InputError
 from corpusmill.storage import Folder
 from corpusmill.tokenize.token_shards import TokenShards, read_manifest
-from corpusmill.train.buffer_pool import BufferPool
-from corpusmill.train.journal import Entry, Journal
-from corpusmill.train.packing import Packing, open_index
-from corpusmill.train.sample_order import Placed, SampleOrder, Skips, joined
-from corpusmill.train.shard_table import ShardTable
-from corpusmill.train.source_order import SourceOrder
-from corpusmill.train.sources import (
+from corpusmill.train.stream.buffer_pool import BufferPool
+from corpusmill.train.stream.journal import Entry, Journal
+from corpusmill.train.stream.packing import Packing, open_index
+from corpusmill.train.stream.sample_order import Placed, SampleOrder, Skips, joined
+from corpusmill.train.stream.shard_table import ShardTable
+from corpusmill.train.stream.source_order import SourceOrder
+from corpusmill.train.stream.sources import (
     CORPUS,
     OpenSource,
     Source,
@@ -33,8 +33,8 @@ from corpusmill.train.sources import (
     sources_of,
     token_type,
 )
-from corpusmill.train.strata import ChunkedRows, PackedRows, Rows
-from corpusmill.train.stream_kernels import (
+from corpusmill.train.stream.strata import ChunkedRows, PackedRows, Rows
+from corpusmill.train.stream.stream_kernels import (
     COUNT,
     IGNORED,
     OUT,
@@ -45,7 +45,7 @@ from corpusmill.train.stream_kernels import (
 )
 
 if TYPE_CHECKING:
-    from corpusmill.train.stream_dataset import StreamDataset
+    from corpusmill.train.stream.stream_dataset import StreamDataset
 
 PADDING = -1
 """The document number of places that hold nothing."""
@@ -188,7 +188,7 @@ class TokenStream:
 
     def dataset(self, micro_batch_size: int, rank: int = 0, world_size: int = 1) -> StreamDataset:
         """A rank's micro-batches as a torch IterableDataset."""
-        from corpusmill.train.stream_dataset import StreamDataset
+        from corpusmill.train.stream.stream_dataset import StreamDataset
 
         return StreamDataset(self, micro_batch_size, rank, world_size)
 
